@@ -1,0 +1,386 @@
+"""Text files that people write: YAML 1.2 (and JSON, its subset) with a line and a column for every node.
+
+PyYAML's C composer gives nodes with marks; the resolver here is the core schema of YAML 1.2 made strict: `22:00`
+and `no` are strings, dates are strings, a duplicate key is an error, and there is no merge key.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+import yaml
+
+Loc = tuple[str | int, ...]
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+MAX_NODES = 2_000_000  # an alias repeated in aliases multiplies: stop before memory does
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file. `line` and `column` count from 1; `length` is how many characters the caret underlines."""
+
+    file: str
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing wrong, where, and what to write instead."""
+
+    mark: Mark
+    severity: Literal["error", "warning"]
+    code: str  # "E204"
+    message: str
+    hint: str | None = None  # stands behind the caret
+    source: str | None = None  # the line of the file
+
+    def render(self) -> str:
+        """`file:line:column: error[E204]: …`, then the source line with a caret."""
+        head = f"{self.mark.file}:{self.mark.line}:{self.mark.column}: {self.severity}[{self.code}]: {self.message}"
+        if self.source is None:
+            return f"{head}\n      {self.hint}" if self.hint else head
+        number = f"{self.mark.line:>5} | "
+        caret = " " * (len(number) - 2) + "| " + " " * (self.mark.column - 1) + "^" * max(1, self.mark.length)
+        return f"{head}\n{number}{self.source}\n{caret}{' ' + self.hint if self.hint else ''}"
+
+    @property
+    def sort_key(self) -> tuple[str, int, int, str]:
+        """Files in order, then lines, then columns."""
+        return (self.mark.file, self.mark.line, self.mark.column, self.code)
+
+
+@dataclass(slots=True)
+class Document:
+    """A parsed file: plain Python data, and where each part of it stands."""
+
+    file: str
+    text: str
+    data: Any = None
+    diagnostics: list[Diagnostic] = field(default_factory=list)  # of the syntax
+    _values: dict[Loc, Mark] = field(default_factory=dict)
+    _keys: dict[Loc, Mark] = field(default_factory=dict)
+    _lines: list[str] = field(default_factory=list)
+
+    def mark(self, loc: Sequence[str | int] = (), *, key: bool = False) -> Mark:
+        """Where `loc` stands: its value, or with `key` its key. An unknown place gives its nearest known parent."""
+        path = tuple(loc)
+        if key and path in self._keys:
+            return self._keys[path]
+        while path and path not in self._values:
+            path = path[:-1]
+        return self._values.get(path, Mark(self.file, 1, 1))
+
+    def diagnostic(
+        self,
+        loc: Sequence[str | int],
+        code: str,
+        message: str,
+        hint: str | None = None,
+        *,
+        key: bool = False,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Diagnostic:
+        """A diagnostic at `loc`, with its source line."""
+        return self.at(self.mark(loc, key=key), code, message, hint, severity=severity)
+
+    def at(
+        self,
+        mark: Mark,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        *,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Diagnostic:
+        """A diagnostic at a mark of this file, with its source line."""
+        lines = self._lines or self.text.splitlines()
+        source = lines[mark.line - 1] if 0 < mark.line <= len(lines) else None
+        return Diagnostic(mark, severity, code, message, hint, source)
+
+
+class _Loader(yaml.CSafeLoader):
+    """The C loader without YAML 1.1's idea of what is a number, a date or a truth."""
+
+    yaml_implicit_resolvers: dict[str | None, list[Any]] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
+
+
+def load(path: Path, name: str | None = None) -> Document:
+    """Read and parse a file. An unreadable file is a diagnostic too; this never raises for what the file holds."""
+    shown = name or path.name
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return _unreadable(shown, "no such file")
+    except UnicodeDecodeError as error:
+        return _unreadable(shown, f"not UTF-8 at byte {error.start}; save it as UTF-8")
+    except OSError as error:
+        return _unreadable(shown, error.strerror or str(error))
+    return parse(text, shown)
+
+
+def parse(text: str, name: str) -> Document:
+    """Parse text as one YAML document. Syntax errors and duplicate keys are in `diagnostics`."""
+    document = Document(name, text)
+    document._lines = text.splitlines()
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        document.diagnostics.append(_syntax_error(document, error))
+        return document
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        document.diagnostics.append(
+            document.at(Mark(name, line, 1), "E001", f"the character {error.character!r} is not allowed in YAML")
+        )
+        return document
+    finally:
+        loader.dispose()
+    if node is not None:
+        document.data = _Builder(document).build(node, ())
+    return document
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str], quote: str = "`") -> str | None:
+    """A hint for a misspelt word: the near one, else the list of what there is when it is short."""
+    words = sorted(set(known))
+    near = suggest(word, words)
+    if near:
+        return f"did you mean {quote}{near}{quote}?"
+    if words and len(words) <= 12:
+        return f"known here: {', '.join(words)}"
+    return None
+
+
+def check_shape(
+    document: Document, model: type[_Model], loc: Loc = (), *, context: Any = None, data: Any = None
+) -> tuple[_Model | None, list[Diagnostic]]:
+    """Validate the part of `document` at `loc` with a pydantic model; every mistake becomes a diagnostic in place.
+
+    Models forbid extra keys (`extra="forbid"`); an unknown key gets a suggestion from the model's own fields.
+    `data` is validated in place of the document's own, for a caller that has changed it on the way.
+    """
+    value = data if data is not None else _at(document.data, loc)
+    try:
+        return model.model_validate(value, context=context), []
+    except pydantic.ValidationError as error:
+        return None, [_shape_diagnostic(document, model, loc, detail) for detail in error.errors(include_url=False)]
+
+
+def _at(data: Any, loc: Loc) -> Any:
+    for part in loc:
+        data = data[part]
+    return data
+
+
+_WORDS = {
+    "missing": "is missing",
+    "dict_type": "must be a mapping (`key: value`)",
+    "model_type": "must be a mapping (`key: value`)",
+    "model_attributes_type": "must be a mapping (`key: value`)",
+    "list_type": "must be a list (`- item`)",
+    "tuple_type": "must be a list (`[a, b]`)",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+
+
+def _shape_diagnostic(document: Document, model: type[pydantic.BaseModel], base: Loc, detail: Any) -> Diagnostic:
+    # pydantic names union branches and validators in its loc; only the parts that exist in the data are a place.
+    loc: Loc = base
+    data: Any = _at(document.data, base)
+    last: str | int | None = None
+    for part in detail["loc"]:
+        last = part
+        if _has(data, part):
+            data, loc = data[part], (*loc, part)
+    kind = detail["type"]
+    name = str(loc[-1]) if loc else ""
+    if kind == "extra_forbidden":
+        known = _fields_at(model, detail["loc"][:-1])
+        return document.diagnostic(loc, "E101", f"unknown key `{name}`", did_you_mean(name, known), key=True)
+    if kind == "missing":
+        where = f" in `{loc[-1]}`" if loc and isinstance(loc[-1], str) else ""
+        return document.diagnostic(
+            loc, "E102", f"`{last}` is missing{where}", key=bool(loc and isinstance(loc[-1], str))
+        )
+    if kind == "literal_error":
+        expected = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+        message = f"`{name}` cannot be {_show(data)}"
+        return document.diagnostic(
+            loc, "E103", message, did_you_mean(str(data), expected) or f"write one of: {', '.join(expected)}"
+        )
+    message = detail["msg"]
+    if kind in ("value_error", "assertion_error"):
+        text = message.split(", ", 1)[-1]
+        return document.diagnostic(loc, "E104", f"`{name}`: {text}" if name else text)
+    if kind in _WORDS:
+        return document.diagnostic(
+            loc, "E103", f"`{name}` {_WORDS[kind]}, not {_show(data)}" if name else f"this {_WORDS[kind]}"
+        )
+    return document.diagnostic(loc, "E103", f"`{name}`: {message[0].lower()}{message[1:]}, not {_show(data)}")
+
+
+def _has(data: Any, part: str | int) -> bool:
+    if isinstance(data, list):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, dict) and part in data
+
+
+def _show(data: Any) -> str:
+    if data is None:
+        return "empty"
+    if isinstance(data, dict):
+        return "a mapping"
+    if isinstance(data, list):
+        return "a list"
+    return repr(data) if isinstance(data, str) else str(data).lower() if isinstance(data, bool) else str(data)
+
+
+def _fields_at(model: type[pydantic.BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the model at `loc` below `model`, as a file writes them."""
+    models: list[type[pydantic.BaseModel]] = [model]
+    for part in loc:
+        inner: list[type[pydantic.BaseModel]] = []
+        for one in models:
+            for name, info in one.model_fields.items():
+                if part in (name, info.alias):
+                    inner.extend(_models_in(info.annotation))
+        if inner:
+            models = inner
+    names: list[str] = []
+    for one in models:
+        names.extend(info.alias or name for name, info in one.model_fields.items())
+    return names
+
+
+def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    found: list[type[pydantic.BaseModel]] = []
+    for inner in getattr(annotation, "__args__", ()):
+        found.extend(_models_in(inner))
+    return found
+
+
+class _Builder:
+    """Nodes to plain data, noting where everything stands."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.count = 0
+        self.open: set[int] = set()
+
+    def build(self, node: yaml.Node, loc: Loc) -> Any:
+        self.count += 1
+        mark = self._mark(node)
+        self.document._values[loc] = mark
+        if self.count > MAX_NODES or id(node) in self.open:
+            if not any(d.code == "E004" for d in self.document.diagnostics):
+                self._say(mark, "E004", "aliases repeat one another without end; write the parts out")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, mark)
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(item, (*loc, i)) for i, item in enumerate(node.value)]
+            return self._mapping(node, loc)
+        finally:
+            self.open.discard(id(node))
+
+    def _mapping(self, node: yaml.Node, loc: Loc) -> dict[Any, Any]:
+        data: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            mark = self._mark(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._say(mark, "E003", "a key must be a plain word, not a list or a mapping")
+                continue
+            key: str = key_node.value  # keys are text, whatever they look like: `no:` is the language Norwegian
+            if key in data:
+                first = self.document.mark((*loc, key), key=True)
+                self._say(mark, "E002", f"`{key}` is written twice", f"first on line {first.line}; keep one of them")
+                continue
+            self.document._keys[(*loc, key)] = mark
+            data[key] = self.build(value_node, (*loc, key))
+        return data
+
+    def _scalar(self, node: yaml.ScalarNode, mark: Mark) -> Any:
+        kind, text = node.tag.rsplit(":", 1)[-1], node.value
+        if kind == "str":
+            return text
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            return int(text) if len(text) < 300 else text
+        if kind == "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        self._say(mark, "E003", f"the tag `{node.tag}` is not used here; write the plain value")
+        return text
+
+    def _mark(self, node: yaml.Node) -> Mark:
+        start, end = node.start_mark, node.end_mark
+        length = end.column - start.column if end.line == start.line else 1
+        return Mark(self.document.file, start.line + 1, start.column + 1, max(1, length))
+
+    def _say(self, mark: Mark, code: str, message: str, hint: str | None = None) -> None:
+        self.document.diagnostics.append(self.document.at(mark, code, message, hint))
+
+
+def _unreadable(name: str, why: str) -> Document:
+    document = Document(name, "")
+    document.diagnostics.append(Diagnostic(Mark(name, 1, 1), "error", "E000", why))
+    return document
+
+
+def _syntax_error(document: Document, error: yaml.MarkedYAMLError) -> Diagnostic:
+    mark = error.problem_mark or error.context_mark
+    place = Mark(document.file, mark.line + 1, mark.column + 1) if mark else Mark(document.file, 1, 1)
+    problem = error.problem or "cannot be read as YAML"
+    hint: str | None = None
+    source = document._lines[place.line - 1] if place.line <= len(document._lines) else ""
+    if "\t" in source[: max(place.column, len(source) - len(source.lstrip()))]:
+        problem, hint = "a tab stands in the indentation", "use spaces: YAML does not take tabs there"
+    elif "expected a single document" in problem:
+        hint = "one document a file: remove the `---`"
+    elif "mapping values are not allowed" in problem:
+        problem, hint = "a `:` where none can stand", "check the indentation, or put the text in quotes"
+    elif "could not find expected ':'" in problem:
+        hint = "a key needs `: ` after it"
+    elif "did not find expected" in problem:
+        hint = "check the indentation and the brackets of this block"
+    return document.at(place, "E001", problem, hint)

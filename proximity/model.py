@@ -1,0 +1,208 @@
+"""The words of the house as values: what every part hands to the next.
+
+Only the standard library and msgspec are imported here, so that a Raspberry Pi can load it. All times are
+float seconds since the Unix epoch, UTC; all lengths are metres; all signal strengths are dBm.
+"""
+
+import hashlib
+from base64 import b32encode
+from typing import Any, Literal
+
+import msgspec
+
+TransitionKind = Literal["enter", "dwell", "exit", "approach", "cross"]
+Cause = Literal[
+    "confirmed",  # evidence of being inside, kept up for the time of confirmation
+    "threshold",  # a dwell threshold was reached
+    "left",  # evidence of being outside, beyond the margin
+    "silence",  # nothing heard for the zone's exit_after
+    "moved",  # clearly in another exclusive zone
+    "zone_changed",
+    "zone_removed",
+    "gateway_down",  # held through an offline gateway, then given up
+    "erased",  # the shopper withdrew or was erased
+]
+Outcome = Literal["sent", "withheld"]
+
+
+def derive_id(*parts: str | int | float) -> str:
+    """An id derived from what caused the thing: the same parts always give the same 26 characters.
+
+    blake2b over the length-prefixed parts, 128 bits, base32 in lower case without padding.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        text = repr(part) if isinstance(part, float) else str(part)
+        raw = text.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return b32encode(digest.digest()).decode().rstrip("=").lower()
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """An anchor and a moving device heard one another. Rows for edges and tests; the core works on columns."""
+
+    anchor: str  # "<site>/<gateway>" or "<site>/<beacon>" of a radio at a known place
+    device: str  # canonical device id, for instance "ibeacon:<uuid>:<major>:<minor>"
+    rssi: float  # dBm, mean over the sample
+    at: float  # seconds since the epoch
+    power: float | None = None  # measured power at 1 m in dBm; None: not told by the packet
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """A phone's own position."""
+
+    device: str  # canonical device id, for instance "owntracks:ada/phone"
+    lat: float  # degrees
+    lon: float  # degrees
+    at: float  # seconds since the epoch, when the phone was there
+    accuracy: float | None = None  # metres, one standard circle as phones report it; None: unknown, never perfect
+    speed: float | None = None  # m/s
+    course: float | None = None  # degrees clockwise from north
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """A change of presence that rules listen to."""
+
+    id: str  # derived from visit, kind and threshold
+    kind: TransitionKind
+    cause: str  # one of Cause
+    site: str
+    zone: str
+    shopper: str
+    device: str  # the device whose evidence completed it
+    visit: str  # id of the visit
+    at: float  # event time of the change
+    observed: float  # event time of the observation that completed it; a dwell: its due time
+    started: float  # event time at which the visit began
+    confidence: float  # probability of being inside, 0 to 1
+    dwell: float | None = None  # seconds of the threshold, for dwell only
+    initial: bool = False  # the device's first observation ever was already inside
+    jumped: bool = False  # came after a movement faster than the site's top speed
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """One stay of one shopper in one zone."""
+
+    id: str
+    shopper: str
+    device: str
+    site: str
+    zone: str
+    started: float
+    last_seen: float
+    confidence: float
+    ended: float | None = None
+    cause: str | None = None  # of the end
+    initial: bool = False
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One step of a decision's trace: what was asked, what was seen, and where the rule says so."""
+
+    name: str  # "status", "consent", "trigger", "conditions", "windows", "quiet", "limits", "render", …
+    passed: bool
+    detail: str = ""
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    where: str | None = None  # "coffee.rules.yaml:36"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The outcome of one rule for one shopper at one transition."""
+
+    id: str  # derive_id(transition, rule)
+    transition: str
+    rule: str
+    shopper: str
+    site: str
+    zone: str
+    at: float  # the `now` it was taken at
+    outcome: Outcome
+    reason: str | None = None  # a code, for withheld: no_consent, limit_reached, …
+    detail: str = ""
+    trace: tuple[Stage, ...] = ()
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What the shopper gets. Its id is its decision's id."""
+
+    id: str
+    rule: str
+    shopper: str
+    site: str
+    zone: str
+    visit: str
+    title: str
+    body: str
+    language: str
+    created: float
+    observed: float  # event time of the observation that completed the trigger: latency is measured from here
+    expires: float
+    channels: tuple[
+        str, ...
+    ]  # in order of preference: "push" stands for mqtt, owntracks and web push; "inbox", "webhook"
+    url: str | None = None
+    urgency: str = "normal"  # very-low | low | normal | high
+    only_while: str = "inside"  # inside | store | anywhere: presence checked again at the send
+    on_exit: str = "withdraw"  # withdraw | keep
+    purpose: str = "in-store-offers"  # the consent it stands on
+    service: bool = False  # class: service
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """One sent offer, as limits count them."""
+
+    shopper: str
+    rule: str
+    site: str
+    at: float
+    service: bool = False  # service messages use up no limit
+
+
+class Shopper(msgspec.Struct, frozen=True):
+    """A pseudonymous person."""
+
+    id: str
+    languages: tuple[str, ...] = ()  # BCP 47, most wanted first
+    timezone: str | None = None  # IANA name; None: the store's
+    name: str | None = None  # display name, shown only where allowed
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)  # "first_name", "visits_30d", …
+    consents: dict[str, bool] = msgspec.field(default_factory=dict)  # purpose -> granted
+
+
+class Device(msgspec.Struct, frozen=True):
+    """Something a shopper carries."""
+
+    id: str  # canonical device id
+    shopper: str
+    kind: str  # ibeacon | eddystone | altbeacon | irk | eid | mac | owntracks | traccar | app
+    secret: str | None = None  # IRK, EID identity key, or OwnTracks encryption key
+    password: str | None = None  # what a phone must say over HTTP
+
+
+class Late(msgspec.Struct, frozen=True):
+    """An observation that came too late for live presence; it goes to history."""
+
+    device: str
+    shopper: str
+    at: float
+    anchor: str | None = None
+    rssi: float | None = None
+    lat: float | None = None
+    lon: float | None = None
+    accuracy: float | None = None
+
+
+class Whereabouts(msgspec.Struct, frozen=True):
+    """Where one device is now, for maps and the API."""
+
+    device: str
+    shopper: str
+    site: str | None  # None: not at any known site
+    zones: tuple[str, ...]  # zones with an open visit of the shopper
+    confidence: float
+    at: float  # last observation
+    x: float | None = None  # local metres in the site
+    y: float | None = None
+    lat: float | None = None
+    lon: float | None = None

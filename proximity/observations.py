@@ -1,0 +1,94 @@
+"""Observations as columns: the unit of work from the wire to the transitions.
+
+Ids are dictionary-encoded per batch, as in Arrow: the columns hold indices into `devices` and `anchors`, so the
+core looks a name up once per distinct name and never once per row.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proximity.model import Fix, Sighting
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+
+def _floats() -> Floats:
+    return np.empty(0, dtype=np.float64)
+
+
+def _ints() -> Ints:
+    return np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Columns of equal length n. `device` and `anchor` index the batch's dictionaries."""
+
+    at: Floats = field(default_factory=_floats)  # seconds since the epoch
+    device: Ints = field(default_factory=_ints)
+    anchor: Ints = field(default_factory=_ints)
+    rssi: Floats = field(default_factory=_floats)  # dBm
+    power: Floats = field(default_factory=_floats)  # measured power at 1 m, dBm; NaN: unknown
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixes:
+    """Columns of equal length n. `device` indexes the batch's dictionary."""
+
+    at: Floats = field(default_factory=_floats)  # seconds since the epoch
+    device: Ints = field(default_factory=_ints)
+    lat: Floats = field(default_factory=_floats)  # degrees
+    lon: Floats = field(default_factory=_floats)  # degrees
+    accuracy: Floats = field(default_factory=_floats)  # metres; NaN: unknown
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one turn of the pipeline works on. `shoppers[i]` carries `devices[i]`; anchors are "<site>/<name>"."""
+
+    devices: Sequence[str] = ()
+    shoppers: Sequence[str] = ()
+    anchors: Sequence[str] = ()
+    sightings: Sightings = field(default_factory=Sightings)
+    fixes: Fixes = field(default_factory=Fixes)
+
+    @staticmethod
+    def of(
+        sightings: Iterable[Sighting] = (),
+        fixes: Iterable[Fix] = (),
+        owners: Mapping[str, str] | None = None,
+    ) -> "Batch":
+        """Columns from rows, for edges and tests. `owners`: device -> shopper; default: the device's own id."""
+        seen, fixed = list(sightings), list(fixes)
+        devices = {d: i for i, d in enumerate(dict.fromkeys([s.device for s in seen] + [f.device for f in fixed]))}
+        anchors = {a: i for i, a in enumerate(dict.fromkeys(s.anchor for s in seen))}
+        owners = owners or {}
+        return Batch(
+            devices=tuple(devices),
+            shoppers=tuple(owners.get(d, d) for d in devices),
+            anchors=tuple(anchors),
+            sightings=Sightings(
+                at=np.array([s.at for s in seen], dtype=np.float64),
+                device=np.array([devices[s.device] for s in seen], dtype=np.int32),
+                anchor=np.array([anchors[s.anchor] for s in seen], dtype=np.int32),
+                rssi=np.array([s.rssi for s in seen], dtype=np.float64),
+                power=np.array([np.nan if s.power is None else s.power for s in seen], dtype=np.float64),
+            ),
+            fixes=Fixes(
+                at=np.array([f.at for f in fixed], dtype=np.float64),
+                device=np.array([devices[f.device] for f in fixed], dtype=np.int32),
+                lat=np.array([f.lat for f in fixed], dtype=np.float64),
+                lon=np.array([f.lon for f in fixed], dtype=np.float64),
+                accuracy=np.array([np.nan if f.accuracy is None else f.accuracy for f in fixed], dtype=np.float64),
+            ),
+        )

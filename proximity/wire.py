@@ -1,0 +1,192 @@
+"""Wire, version 1: topics and payloads between gateways and the service. See docs/wire.md.
+
+JSON, MQTT QoS 1. Times on the wire are integer milliseconds. Nothing here but msgspec is needed, so that a
+gateway can load it.
+"""
+
+import re
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from proximity.errors import BadMessage
+
+PREFIX = "proximity/v1"
+SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")
+MAX_PAYLOAD = 1 << 20  # bytes; a second of a busy gateway is about 20 kB, so a megabyte is a fault, not a message
+
+Up = Literal["sightings", "fixes", "status", "health"]
+Down = Literal["acked", "config", "commands"]
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One device in one sample: `["ibeacon:…", 1764000000123, -67.5, 3, -59]`."""
+
+    device: str  # canonical device id
+    time: int  # clock "synced": ms since the epoch; "unsynced": age in ms when the message was sent
+    rssi: float  # dBm, mean over the sample
+    count: int = 1  # packets in the sample
+    power: float | None = None  # measured power at 1 m, dBm
+
+
+class SightingsMessage(msgspec.Struct, frozen=True):
+    """`…/sightings`: what one gateway heard, about a second of it."""
+
+    boot: str  # changes with every start of the gateway's spool, so that (boot, seq) never repeats
+    seq: int  # counts up by one per message within a boot, from 1
+    clock: Literal["synced", "unsynced"]
+    rows: list[Row]
+    v: Literal[1] = 1
+    sent: int | None = None  # ms since the epoch by the gateway's clock, for its skew; None when unsynced
+
+
+class FixRow(msgspec.Struct, frozen=True, array_like=True):
+    """One phone position relayed by a gateway: `["owntracks:ada/phone", 1764000000123, 48.85, 2.35, 12.0]`."""
+
+    device: str
+    time: int  # as in Row
+    lat: float  # degrees
+    lon: float  # degrees
+    accuracy: float | None = None  # metres
+
+
+class FixesMessage(msgspec.Struct, frozen=True):
+    """`…/fixes`: positions that phones posted on the store's network. Shares boot and seq with `…/sightings`."""
+
+    boot: str
+    seq: int
+    clock: Literal["synced", "unsynced"]
+    rows: list[FixRow]
+    v: Literal[1] = 1
+    sent: int | None = None
+
+
+class StatusMessage(msgspec.Struct, frozen=True):
+    """`…/status`: retained; the last will carries `offline`."""
+
+    state: Literal["online", "offline"]
+    v: Literal[1] = 1
+    version: str | None = None  # of the gateway's software
+    config: int | None = None  # version of the configuration in force
+    boot: str | None = None
+    at: int | None = None  # ms since the epoch
+
+
+class HealthMessage(msgspec.Struct, frozen=True):
+    """`…/health`: every 15 s. Counters count up since the start."""
+
+    boot: str
+    v: Literal[1] = 1
+    uptime: float = 0.0  # seconds
+    heard: int = 0  # advertisements
+    sampled: int = 0  # rows made of them
+    sent: int = 0  # messages handed to the broker
+    spooled: int = 0  # messages waiting on disk now
+    dropped: int = 0  # messages given up because the spool was full
+    ignored: int = 0  # advertisements of devices that are nobody's
+    adapter: str = "none"  # ready | quiet | powered-off | blocked | failed | none
+    temperature: float | None = None  # °C
+
+
+class AckedMessage(msgspec.Struct, frozen=True):
+    """`…/acked`: retained. All of `boot` up to and with `seq` is covered by durable state."""
+
+    boot: str
+    seq: int
+    v: Literal[1] = 1
+
+
+class ConfigMessage(msgspec.Struct, frozen=True):
+    """`…/config`: retained, versioned settings for one gateway."""
+
+    version: int
+    v: Literal[1] = 1
+    sample_every: float = 1.0  # seconds
+    keep: list[str] | None = None  # prefixes of device ids to report; None: every known beacon format
+
+
+class CommandMessage(msgspec.Struct, frozen=True):
+    """`…/commands`: restart the scan, start a survey, make the gateway show itself."""
+
+    command: Literal["restart-scan", "survey", "identify"]
+    id: str
+    v: Literal[1] = 1
+
+
+class OfferMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`proximity/v1/shoppers/<shopper>/offers`: an offer for an app that listens; `withdrawn` takes it back."""
+
+    id: str
+    title: str
+    body: str
+    language: str
+    site: str
+    zone: str
+    created: int  # ms since the epoch
+    expires: int  # ms since the epoch
+    url: str | None = None
+    withdrawn: bool = False
+    v: int = 1
+
+
+MESSAGES: dict[str, type[msgspec.Struct]] = {
+    "sightings": SightingsMessage,
+    "fixes": FixesMessage,
+    "status": StatusMessage,
+    "health": HealthMessage,
+    "acked": AckedMessage,
+    "config": ConfigMessage,
+    "commands": CommandMessage,
+    "offers": OfferMessage,
+}
+
+_M = TypeVar("_M", bound=msgspec.Struct)
+_encoder = msgspec.json.Encoder()
+_decoders = {kind: msgspec.json.Decoder(kind, strict=True) for kind in MESSAGES.values()}
+
+
+class GatewayTopic(NamedTuple):
+    """The three words of a gateway's topic."""
+
+    site: str
+    gateway: str
+    channel: str
+
+
+def gateway_topic(site: str, gateway: str, channel: str) -> str:
+    """`proximity/v1/<site>/<gateway>/<channel>`; ValueError when site or gateway is no slug."""
+    for word in (site, gateway):
+        if not SLUG.match(word):
+            raise ValueError(f"{word!r} is no slug: lower-case letters, digits and hyphens, 64 at most")
+    return f"{PREFIX}/{site}/{gateway}/{channel}"
+
+
+def offers_topic(shopper: str) -> str:
+    """Where an app that belongs to `shopper` listens."""
+    return f"{PREFIX}/shoppers/{shopper}/offers"
+
+
+def parse_gateway_topic(topic: str) -> GatewayTopic:
+    """The reverse of `gateway_topic`. BadMessage("topic") for anything else."""
+    words = topic.split("/")
+    if len(words) != 5 or "/".join(words[:2]) != PREFIX or not (SLUG.match(words[2]) and SLUG.match(words[3])):
+        raise BadMessage("topic", topic[:200])
+    return GatewayTopic(words[2], words[3], words[4])
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """JSON as it goes on the wire."""
+    return _encoder.encode(message)
+
+
+def decode(kind: type[_M], payload: bytes) -> _M:
+    """A payload as `kind`. BadMessage("too_large" | "json" | "shape") when it is none; never anything else."""
+    if len(payload) > MAX_PAYLOAD:
+        raise BadMessage("too_large", f"{len(payload)} bytes")
+    try:
+        message: _M = _decoders[kind].decode(payload)
+    except msgspec.ValidationError as error:
+        raise BadMessage("shape", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage("json", str(error)) from error
+    return message
