@@ -64,6 +64,11 @@ class Feed:
         self._lock = threading.Lock()
         self._listeners: tuple[Subscription, ...] = ()
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def publish(self, kind: str, data: dict[str, Any]) -> None:
         """Tell every listener; never blocks."""
         event = Event(kind, data)

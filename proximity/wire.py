@@ -19,6 +19,13 @@ Up = Literal["sightings", "fixes", "status", "health"]
 Down = Literal["acked", "config", "commands"]
 
 
+class Envelope(msgspec.Struct, frozen=True):
+    """What names a message of a gateway even when its rows cannot be used."""
+
+    boot: str
+    seq: int
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """One device in one sample: `["ibeacon:…", 1764000000123, -67.5, 3, -59]`."""
 
@@ -86,6 +93,9 @@ class HealthMessage(msgspec.Struct, frozen=True):
     ignored: int = 0  # advertisements of devices that are nobody's
     adapter: str = "none"  # ready | quiet | powered-off | blocked | failed | none
     temperature: float | None = None  # °C
+    # boot -> the oldest sequence number still spooled, or the next one when nothing is: what lies below and was never
+    # covered was given up by a full spool, and the service stops waiting for it
+    held: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class AckedMessage(msgspec.Struct, frozen=True):
@@ -142,7 +152,7 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
 
 _M = TypeVar("_M", bound=msgspec.Struct)
 _encoder = msgspec.json.Encoder()
-_decoders = {kind: msgspec.json.Decoder(kind, strict=True) for kind in MESSAGES.values()}
+_decoders = {kind: msgspec.json.Decoder(kind, strict=True) for kind in (Envelope, *MESSAGES.values())}
 
 
 class GatewayTopic(NamedTuple):

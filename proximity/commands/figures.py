@@ -1,0 +1,32 @@
+"""What a demo or a replay comes to, from the store and the pipeline's counters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from proximity.runtime import Running
+from proximity.store import history, offers
+
+
+def figures(running: Running) -> dict[str, Any]:
+    """The one JSON line: `sightings`, `fixes`, `transitions`, `decisions`, `sent`, `withheld`, `latency_ms`."""
+    counts = running.service.vitals.counts
+    totals = history.totals(running.store)
+    return {
+        "sightings": sum(number for (_source, what), number in counts.items() if what == "sightings"),
+        "fixes": sum(number for (_source, what), number in counts.items() if what == "fixes"),
+        "transitions": totals["transitions"],
+        "decisions": totals["decisions"],
+        "sent": totals["sent"],
+        "withheld": dict(sorted(history.reasons(running.store).items())),
+        "latency_ms": percentiles(offers.latencies(running.store)),
+    }
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
+    """p50 and p99 in milliseconds; None of nothing."""
+    if not seconds:
+        return {"p50": None, "p99": None}
+    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
+    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}

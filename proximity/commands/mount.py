@@ -1,0 +1,10 @@
+"""Groups of commands that live beside what they command."""
+
+import typer
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the groups."""
+    from proximity.evaluate.cli import app as evaluate
+
+    app.add_typer(evaluate, name="evaluate")

@@ -1,0 +1,102 @@
+"""The running service as the API sees it."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from proximity.ingest.mqtt import MqttLink
+from proximity.model import Device, Whereabouts
+from proximity.reload import Watcher
+from proximity.service import Service
+from proximity.site.model import Site
+from proximity.store import gateways, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the service is, at the moment of asking."""
+
+    broker: bool
+    commit_age: float | None
+    queue: int
+    gateways_online: int
+    gateways_total: int
+    observations: int
+    outbox: Mapping[str, int]
+    errors: Sequence[str]
+
+
+class LiveService:
+    """Fills the API's port with the pipeline, the broker link and the watcher of the configuration."""
+
+    def __init__(self, service: Service, link: MqttLink, watcher: Watcher) -> None:
+        self._service, self._link, self._watcher = service, link, watcher
+
+    def sites(self) -> Sequence[Site]:
+        """The shops of the configuration in force."""
+        return self._service.configuration.sites
+
+    def whereabouts(self, shopper: str | None = None) -> Sequence[Whereabouts]:
+        """Where devices are now."""
+        return self._service.whereabouts(shopper)
+
+    def submit(self, topic: str, payload: bytes) -> "Future[None]":
+        """The one door, for HTTP."""
+        return self._service.inbox.submit(topic, payload, self._service.clock())
+
+    def known_device(self, device_id: str) -> Device | None:
+        """A registered device."""
+        return self._service.device(device_id)
+
+    def people_changed(self, shopper: str) -> None:  # noqa: ARG002 - the port names the shopper
+        """Consents or devices of `shopper` changed; everybody is read again."""
+        self._service.people_changed()
+
+    def erase(self, shopper: str) -> None:
+        """Forget a shopper everywhere."""
+        self._service.erase(shopper)
+
+    def rules(self) -> Sequence[Any]:
+        """Summaries of the rules in force."""
+        return self._service.configuration.ruleset.rules
+
+    def rules_version(self) -> str:
+        """The hash of the texts in force."""
+        return self._service.configuration.ruleset.version
+
+    def rules_errors(self) -> str | None:
+        """Why the files now on disk are not in force."""
+        return self._watcher.refused
+
+    def health(self) -> Health:
+        """Everything at once; `errors` is empty when all is well."""
+        vitals = self._service.vitals
+        rows = gateways.gateways(self._service.store)
+        queued = outbox.counts(self._service.store)
+        age = None if vitals.last_commit is None else monotonic() - vitals.last_commit
+        errors = []
+        if not self._link.connected:
+            errors.append("the broker is away; gateways keep what they hear")
+        if vitals.commit_error:
+            errors.append(f"the database cannot be written: {vitals.commit_error}")
+        if self._watcher.refused:
+            errors.append("the configuration on disk has errors; the earlier one stays in force")
+        if queued.get("dead"):
+            errors.append(f"{queued['dead']} deliveries were given up after the last attempt")
+        counts = vitals.counts
+        seen = sum(number for (_source, what), number in counts.items() if what in ("sightings", "fixes"))
+        return Health(
+            broker=self._link.connected,
+            commit_age=age,
+            queue=len(self._service.inbox),
+            gateways_online=sum(row.state == "online" for row in rows),
+            gateways_total=sum(
+                anchor.kind == "gateway" for site in self._service.configuration.sites for anchor in site.anchors
+            ),
+            observations=seen,
+            outbox=queued,
+            errors=errors,
+        )
+
