@@ -15,6 +15,7 @@ app = typer.Typer(
     name="proximity",
     help="Beacons, geofences and personalised in-store offers.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -24,7 +25,9 @@ DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for the 
 BrokerOption = Annotated[
     str | None, typer.Option("--broker", help="Use this MQTT broker (mqtt://host:port) instead of the embedded one.")
 ]
-MqttPortOption = Annotated[int | None, typer.Option("--mqtt-port", help="Port of the embedded broker; 0: any free one.")]
+MqttPortOption = Annotated[
+    int | None, typer.Option("--mqtt-port", help="Port of the embedded broker; 0: any free one.")
+]
 HttpPortOption = Annotated[int | None, typer.Option("--http-port", help="Port of pages and API; 0: any free one.")]
 HttpHostOption = Annotated[str | None, typer.Option("--http-host", help="Address of pages and API.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON line.")]
@@ -76,7 +79,9 @@ def check(
 @app.command()
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No pages to look at; end after --seconds.")] = False,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=1, help="How long; without it, until Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="How long; without it, until Ctrl-C.")
+    ] = None,
     json: JsonOption = False,
     seed: Annotated[int, typer.Option("--seed", help="The same seed, the same walks.")] = 7,
     config: ConfigOption = None,

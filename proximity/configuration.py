@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proximity.document import Diagnostic
+from proximity.document import Diagnostic, Document, load
 from proximity.errors import ConfigurationError
 from proximity.site.load import People, load_sites
 from proximity.site.model import Site
-from rules.attributes import load_attributes
-from rules.catalog import Catalog, Store, ZoneEntry
-from rules.load import RuleSet, load_rules
-
-RULES = "*.rules.yaml"
+from rules.attributes import Attributes, attributes_of
+from rules.catalog import Catalog, Store, Zone
+from rules.load import SUFFIX, load_documents
+from rules.ruleset import RuleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +22,19 @@ class Configuration:
     sites: tuple[Site, ...]
     people: People
     ruleset: RuleSet
-    texts: dict[str, str]  # rule file -> text
-    warnings: tuple[Diagnostic, ...] = ()
 
 
 def check_configuration(folder: Path) -> tuple[Configuration | None, list[Diagnostic]]:
     """Everything in the folder, with every mistake of every file; None when there is an error among them."""
-    loaded = load_sites(folder)
-    declared = load_attributes(folder / "attributes.yaml")
-    texts = rule_texts(folder)
-    rules = load_rules(texts, catalog_of(loaded.sites, declared.attributes))
-    found = sorted([*loaded.diagnostics, *declared.diagnostics, *rules.diagnostics], key=lambda d: d.sort_key)
-    if rules.ruleset is None or any(d.severity == "error" for d in found):
+    sites = load_sites(folder)
+    attributes, found = _attributes(folder / "attributes.yaml")
+    rules = load_documents(_rule_documents(folder), catalog_of(sites.sites, attributes or Attributes()))
+    # Without its attributes every condition would look wrong: mend that file first.
+    found = [*sites.diagnostics, *found, *(rules.diagnostics if attributes is not None else ())]
+    found = sorted(set(found), key=lambda one: (one.sort_key, one.message))
+    if rules.ruleset is None or any(one.severity == "error" for one in found):
         return None, found
-    return Configuration(folder, loaded.sites, loaded.people, rules.ruleset, texts, tuple(found)), found
+    return Configuration(folder, sites.sites, sites.people, rules.ruleset), found
 
 
 def load_configuration(folder: Path) -> Configuration:
@@ -45,15 +43,6 @@ def load_configuration(folder: Path) -> Configuration:
     if configuration is None:
         raise ConfigurationError(diagnostics)
     return configuration
-
-
-def rule_texts(folder: Path) -> dict[str, str]:
-    """The rule files below `rules/`, by their path in it. Bytes that are no UTF-8 show as the replacement character."""
-    rules = folder / "rules"
-    return {
-        path.relative_to(rules).as_posix(): path.read_text(encoding="utf-8", errors="replace")
-        for path in sorted(rules.rglob(RULES))
-    }
 
 
 def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -69,18 +58,28 @@ def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def catalog_of(sites: Sequence[Site], attributes: "Catalog.Attributes") -> Catalog:
+def catalog_of(sites: Sequence[Site], attributes: Attributes) -> Catalog:
     """What rules may speak of."""
     return Catalog(
         stores=tuple(
             Store(
                 id=site.id,
                 timezone=site.timezone,
+                name=site.name,
                 country=site.country,
                 opening_hours=site.opening_hours,
-                zones=tuple(ZoneEntry(zone.id, zone.name, zone.tags) for zone in site.zones),
+                zones=tuple(Zone(zone.id, zone.name, zone.tags) for zone in site.zones),
             )
             for site in sites
         ),
         attributes=attributes,
     )
+
+
+def _attributes(path: Path) -> tuple[Attributes | None, list[Diagnostic]]:
+    return attributes_of(load(path)) if path.exists() else (Attributes(), [])
+
+
+def _rule_documents(folder: Path) -> list[Document]:
+    paths = sorted((folder / "rules").rglob(f"*{SUFFIX}"))
+    return [load(path, path.relative_to(folder).as_posix()) for path in paths]

@@ -99,4 +99,3 @@ class LiveService:
             outbox=queued,
             errors=errors,
         )
-

@@ -30,7 +30,9 @@ class Metrics(Collector):
         for kind, number in sorted(vitals.transitions.items()):
             transitions.add_metric([kind], number)
         yield transitions
-        decisions = CounterMetricFamily("proximity_decisions", "Decisions: sent, or the reason why not", labels=["outcome"])
+        decisions = CounterMetricFamily(
+            "proximity_decisions", "Decisions: sent, or the reason why not", labels=["outcome"]
+        )
         for outcome, number in sorted(vitals.decisions.items()):
             decisions.add_metric([outcome], number)
         yield decisions
@@ -38,7 +40,9 @@ class Metrics(Collector):
         for state, number in sorted(outbox.counts(self._service.store).items()):
             deliveries.add_metric([state], number)
         yield deliveries
-        online = GaugeMetricFamily("proximity_gateway_online", "1 while a gateway is online", labels=["site", "gateway"])
+        online = GaugeMetricFamily(
+            "proximity_gateway_online", "1 while a gateway is online", labels=["site", "gateway"]
+        )
         for row in gateways.gateways(self._service.store):
             online.add_metric([row.site, row.gateway], float(row.state == "online"))
         yield online

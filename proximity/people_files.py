@@ -10,7 +10,11 @@ def seed(store: Store, found: People, now: float) -> None:
     known = people.everybody(store)
     for shopper in found.shoppers:
         people.put_shopper(store, shopper, at=now)
-        decided = {c.purpose for c in people.consents(store, shopper.id) if c.source != "file"} if shopper.id in known else set()
+        decided = (
+            {c.purpose for c in people.consents(store, shopper.id) if c.source != "file"}
+            if shopper.id in known
+            else set()
+        )
         for purpose, granted in shopper.consents.items():
             if purpose not in decided:
                 people.set_consent(store, shopper.id, purpose, granted, now, "file")

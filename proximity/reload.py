@@ -38,7 +38,9 @@ class Watcher:
         self._apply(configuration)
         self.refused = None
         self.reloads += 1
-        log.info("configuration in force", version=configuration.ruleset.version, rules=len(configuration.ruleset.rules))
+        log.info(
+            "configuration in force", version=configuration.ruleset.version, rules=len(configuration.ruleset.rules)
+        )
         return True
 
     def start(self) -> None:

@@ -1,6 +1,7 @@
 """One running service: broker, store, pipeline, outbox and API, put together and taken apart in order."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from proximity.api.server import ApiServer
 from proximity.broker import EmbeddedBroker
 from proximity.clock import system_clock
 from proximity.configuration import Configuration
+from proximity.delivery.channel import Channel
 from proximity.delivery.inbox import InboxChannel
 from proximity.delivery.mqtt import MqttChannel
 from proximity.delivery.owntracks import OwnTracksChannel
@@ -25,9 +27,11 @@ from proximity.ingest.inbound import Inbox
 from proximity.ingest.mqtt import BrokerAddress, MqttLink
 from proximity.live import LiveService
 from proximity.metrics import Metrics
+from proximity.model import Offer
 from proximity.reload import Watcher
 from proximity.service import Service
 from proximity.settings import Settings
+from proximity.store import offers, outbox
 from proximity.store.database import Store, open_store
 
 log = structlog.get_logger(__name__)
@@ -43,6 +47,25 @@ class Running:
     broker_url: str
     api: ApiServer
     token: str
+
+    def offer(self, offer_id: str) -> Offer | None:
+        """An offer as it was decided."""
+        stored = offers.offer(self.store, offer_id)
+        return stored.offer if stored else None
+
+    def settled(self) -> bool:
+        """Whether nothing waits: no message for the pipeline, no delivery for its first attempt."""
+        due = outbox.next_due(self.store)
+        return len(self.service.inbox) == 0 and (due is None or due > self.service.clock())
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until nothing waits, `seconds` at the most."""
+        deadline = time.monotonic() + seconds
+        while not self.settled():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 @contextlib.contextmanager
@@ -68,7 +91,11 @@ def running(
         routes = RouteSettings(webhook_url=settings.webhook_url)
         link = MqttLink(BrokerAddress.parse(broker_url), inbox, clock)
         service = Service(store, configuration, clock, inbox, feed, reorder=settings.reorder, route_settings=routes)
-        channels = [MqttChannel(link.publish), OwnTracksChannel(link.publish, service.device), InboxChannel(feed)]
+        channels: list[Channel] = [
+            MqttChannel(link.publish),
+            OwnTracksChannel(link.publish, service.device),
+            InboxChannel(feed),
+        ]
         secret = settings.webhook_secret()
         if secret is not None:
             channels.append(WebhookChannel(secret, clock))

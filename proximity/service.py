@@ -66,7 +66,7 @@ class Service:
         inbox: Inbox,
         feed: Feed,
         *,
-        reorder: float = 0.3,
+        reorder: float = 0.1,
         route_settings: RouteSettings | None = None,
     ) -> None:
         self.store, self.clock, self.inbox, self.feed = store, clock, inbox, feed
@@ -102,7 +102,7 @@ class Service:
 
     def _decide(self, transitions: Sequence[Transition], now: float) -> list[Verdict]:
         verdicts: list[Verdict] = []
-        wanted = {t.shopper for t in transitions if self._ruleset.listens(t)}
+        wanted = {t.shopper for t in transitions if self._ruleset.candidates(t).rules}
         if not wanted:
             return verdicts
         since = now - self._ruleset.history_window()
@@ -141,7 +141,9 @@ class Service:
             decisions=[verdict.decision for verdict in verdicts],
             offers=offers,
             deliveries=[
-                delivery for offer in offers for delivery in routes(offer, self._devices_of(offer.shopper), self._routes)
+                delivery
+                for offer in offers
+                for delivery in routes(offer, self._devices_of(offer.shopper), self._routes)
             ],
             late=step.late,
             offsets=[
@@ -215,9 +217,7 @@ class Service:
     def _save_report(self, report: GatewayReport) -> None:
         message = report.message
         if isinstance(message, wire.StatusMessage):
-            gateways.put_status(
-                self.store, report.site, report.gateway, message.state, message.version, report.at
-            )
+            gateways.put_status(self.store, report.site, report.gateway, message.state, message.version, report.at)
             self.feed.publish("health", {"site": report.site, "gateway": report.gateway, "state": message.state})
         else:
             gateways.put_health(self.store, report.site, report.gateway, msgspec.to_builtins(message), report.at)
@@ -333,9 +333,7 @@ class Service:
         return device.secret if device else None
 
     def _commit_state(self) -> None:
-        state = commits.Outcome(
-            checkpoint=self._engine.checkpoint(), watermark=self._engine.watermark, at=self.clock()
-        )
+        state = commits.Outcome(checkpoint=self._engine.checkpoint(), watermark=self._engine.watermark, at=self.clock())
         commits.commit(self.store, state)
 
     def _count(self, counts: Counter[tuple[str, str]], step: Step, verdicts: Sequence[Verdict]) -> None:

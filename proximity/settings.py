@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     mqtt_port: int = pydantic.Field(1883, ge=0, le=65535)  # 0: any free port
     http_host: str = "127.0.0.1"
     http_port: int = pydantic.Field(8080, ge=0, le=65535)  # 0: any free port
-    reorder: float = pydantic.Field(0.3, ge=0, le=30)  # how long an observation may be overtaken by younger ones
+    reorder: float = pydantic.Field(
+        0.1, ge=0, le=30
+    )  # how long an observation is waited for: the jitter of a local network
     webhook_url: str | None = None  # where offers are posted for rules that deliver by `webhook`
     webhook_secret_file: Path | None = None  # the key of the webhook's HMAC, mode 0600
     operator_token: str | None = None  # None: made at the first start, kept in `data`/operator.token

@@ -41,7 +41,10 @@ def test_a_scalar_means_what_yaml_1_2_says(written: str, meant: object) -> None:
 
 
 MISTAKES = [
-    ("a: 1\na: 2\n", "a.yaml:2:1: error[E002]: `a` is written twice\n    2 | a: 2\n      | ^ first on line 1; keep one of them"),
+    (
+        "a: 1\na: 2\n",
+        "a.yaml:2:1: error[E002]: `a` is written twice\n    2 | a: 2\n      | ^ first on line 1; keep one of them",
+    ),
     (
         "a:\n\t- b\n",
         "a.yaml:2:1: error[E001]: a tab stands in the indentation\n    2 | \t- b\n"

@@ -53,4 +53,6 @@ def _github(diagnostic: Diagnostic) -> str:
     mark = diagnostic.mark
     text = f"{diagnostic.message}{f' ({diagnostic.hint})' if diagnostic.hint else ''}"
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")  # as workflow commands want it
-    return f"::{diagnostic.severity} file={mark.file},line={mark.line},col={mark.column},title={diagnostic.code}::{text}"
+    return (
+        f"::{diagnostic.severity} file={mark.file},line={mark.line},col={mark.column},title={diagnostic.code}::{text}"
+    )

@@ -9,7 +9,9 @@ import structlog
 def set_up_logs(*, json: bool = False, quiet: bool = False) -> None:
     """structlog and the libraries' own logging, to standard error; `quiet` keeps warnings and errors only."""
     level = logging.WARNING if quiet else logging.INFO
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -37,7 +37,9 @@ class Admission:
         devices = {device.id: device.shopper for device in found.values() if device is not None}
         position = {name: index for index, name in enumerate(devices)}
         index_of = {name: UNKNOWN if device is None else position[device.id] for name, device in found.items()}
-        anchors = list(dict.fromkeys(self._anchors[name] for name in dict.fromkeys(read.anchor) if name in self._anchors))
+        anchors = list(
+            dict.fromkeys(self._anchors[name] for name in dict.fromkeys(read.anchor) if name in self._anchors)
+        )
         batch = Batch(
             devices=tuple(devices),
             shoppers=tuple(devices.values()),

@@ -104,9 +104,7 @@ class Decoder:
                 self._offsets.take(Boot(site, gateway, envelope.boot), envelope.seq, 0)
             raise
 
-    def _sightings(
-        self, message: Inbound, heard: wire.SightingsMessage, site: str, gateway: str, read: Read
-    ) -> None:
+    def _sightings(self, message: Inbound, heard: wire.SightingsMessage, site: str, gateway: str, read: Read) -> None:
         rows = heard.rows
         if not self._offsets.take(Boot(site, gateway, heard.boot), heard.seq, len(rows)):
             read.counts["proximity", "repeated"] += 1
