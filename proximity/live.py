@@ -85,8 +85,6 @@ class LiveService:
             errors.append("the configuration on disk has errors; the earlier one stays in force")
         if queued.get("dead"):
             errors.append(f"{queued['dead']} deliveries were given up after the last attempt")
-        counts = vitals.counts
-        seen = sum(number for (_source, what), number in counts.items() if what in ("sightings", "fixes"))
         return Health(
             broker=self._link.connected,
             commit_age=age,
@@ -95,7 +93,7 @@ class LiveService:
             gateways_total=sum(
                 anchor.kind == "gateway" for site in self._service.configuration.sites for anchor in site.anchors
             ),
-            observations=seen,
+            observations=vitals.taken("sightings") + vitals.taken("fixes"),
             outbox=queued,
             errors=errors,
         )

@@ -25,6 +25,7 @@ from proximity.delivery.worker import OutboxWorker
 from proximity.feed import Feed
 from proximity.ingest.inbound import Inbox
 from proximity.ingest.mqtt import BrokerAddress, MqttLink
+from proximity.jobs import housekeeping
 from proximity.live import LiveService
 from proximity.metrics import Metrics
 from proximity.model import Offer
@@ -116,6 +117,8 @@ def running(
         stack.callback(worker.stop)
         link.start()
         stack.callback(link.stop)
+        service.tell_gateways()
+        stack.enter_context(housekeeping(store, settings.keep_history, clock))
         watcher.start()
         stack.callback(watcher.stop)
         api.start()

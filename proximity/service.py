@@ -20,6 +20,7 @@ from proximity.errors import BadMessage
 from proximity.feed import Feed
 from proximity.ingest.admission import Admission
 from proximity.ingest.decode import Decoder, GatewayReport
+from proximity.ingest.gateway_config import gateway_config
 from proximity.ingest.inbound import Inbound, Inbox
 from proximity.ingest.offsets import Offsets
 from proximity.model import Device, Sent, Shopper, Transition, Whereabouts
@@ -54,6 +55,10 @@ class Vitals:
     commit_error: str | None = None
     turns: int = 0
 
+    def taken(self, what: str) -> int:
+        """Rows of sightings or fixes that came in, of devices known or not."""
+        return sum(number for (source, kind), number in self.counts.items() if kind == what and source != "presence")
+
 
 class Service:
     """Holds what a turn needs; `run` takes turns until `stop`."""
@@ -74,6 +79,8 @@ class Service:
         self.vitals = Vitals()
         self.writer: Writer | None = None
         self.on_offers: Callable[[], None] = lambda: None  # wakes the outbox
+        self.on_failure: Callable[[], None] = lambda: None  # the pipeline has ended and cannot go on
+        self.failure: StoreError | None = None
         self._reorder, self._routes = reorder, route_settings or RouteSettings()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -171,6 +178,8 @@ class Service:
                 break
             except StoreError as error:
                 self.vitals.commit_error = str(error)
+                if not error.temporary:
+                    raise  # it would never pass; the process ends, and nothing of the batch was acknowledged
                 log.error("cannot commit; trying again", error=str(error))
                 if self._stopping.wait(COMMIT_RETRY):
                     raise
@@ -203,11 +212,24 @@ class Service:
 
     # -- gateways -------------------------------------------------------------------------------------------------
 
+    def tell_gateways(self) -> None:
+        """Post the settings in force to every gateway, retained."""
+        for site in self.configuration.sites:
+            for anchor in site.anchors:
+                if anchor.kind == "gateway":
+                    self._tell_gateway(site.id, anchor.id)
+
+    def _tell_gateway(self, site: str, gateway: str) -> None:
+        if self.writer is not None:
+            self.writer.post(wire.gateway_topic(site, gateway, "config"), wire.encode(self._config), retain=True)
+
     def _hear_gateways(self, heard: set[tuple[str, str]], reports: Sequence[GatewayReport]) -> None:
         states = {f"{site}/{gateway}": True for site, gateway in heard}
         for report in reports:
             if isinstance(report.message, wire.StatusMessage):
                 states[f"{report.site}/{report.gateway}"] = report.message.state == "online"
+                if report.message.state == "online" and report.message.config != self._config.version:
+                    self._tell_gateway(report.site, report.gateway)  # what was retained can be missed
         now = self.clock()
         for anchor, online in states.items():
             if self._online.get(anchor) is not online:
@@ -246,6 +268,7 @@ class Service:
         """Shoppers, consents or devices were changed in the store: use them from the next turn on."""
         with self.lock:
             self._load_people()
+            self.tell_gateways()
 
     def erase(self, shopper: str) -> bool:
         """End the shopper's visits and delete every row about him. False when there is no such shopper."""
@@ -254,6 +277,7 @@ class Service:
             erased = people.erase(self.store, shopper)
             self._commit_state()
             self._load_people()
+            self.tell_gateways()
         return erased
 
     def configure(self, configuration: Configuration) -> None:
@@ -265,6 +289,7 @@ class Service:
             verdicts = self._decide(step.transitions, self.clock())
             outcome = self._outcome(step, verdicts, self.clock())
             self._commit(outcome, step, verdicts, ())
+            self.tell_gateways()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -286,8 +311,11 @@ class Service:
             messages = self.inbox.take(IDLE_WAIT)
             try:
                 self.turn(messages)
-            except StoreError:
-                return  # stopping while the database cannot be written: nothing was acknowledged
+            except StoreError as error:
+                if not self._stopping.is_set():
+                    self.failure = error
+                    self.on_failure()
+                return  # nothing of the turn was acknowledged
             self.vitals.turns += 1
             self._tell_whereabouts()
 
@@ -323,7 +351,9 @@ class Service:
         for device in devices:
             self._by_shopper.setdefault(device.shopper, []).append(device)
         self._shoppers: Mapping[str, Shopper] = people.everybody(self.store)
-        self._admission = Admission(self.configuration.sites, devices, self._shoppers.values())
+        agreed = [device for device in devices if any(self._shoppers[device.shopper].consents.values())]
+        self._admission = Admission(self.configuration.sites, agreed)
+        self._config = gateway_config(agreed)
 
     def _devices_of(self, shopper: str) -> Sequence[Device]:
         return self._by_shopper.get(shopper, ())

@@ -5,7 +5,7 @@ gateway can load it.
 """
 
 import re
-from typing import Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,11 @@ PREFIX = "proximity/v1"
 SLUG = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")
 MAX_PAYLOAD = 1 << 20  # bytes; a second of a busy gateway is about 20 kB, so a megabyte is a fault, not a message
 
+# Names and numbers go into tables as they come: their size is bounded here, once.
+Boot = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{0,64}$")]
+
 Up = Literal["sightings", "fixes", "status", "health"]
 Down = Literal["acked", "config", "commands"]
 
@@ -22,8 +27,8 @@ Down = Literal["acked", "config", "commands"]
 class Envelope(msgspec.Struct, frozen=True):
     """What names a message of a gateway even when its rows cannot be used."""
 
-    boot: str
-    seq: int
+    boot: Boot
+    seq: Seq
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -39,8 +44,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 class SightingsMessage(msgspec.Struct, frozen=True):
     """`…/sightings`: what one gateway heard, about a second of it."""
 
-    boot: str  # changes with every start of the gateway's spool, so that (boot, seq) never repeats
-    seq: int  # counts up by one per message within a boot, from 1
+    boot: Boot  # changes with every start of the gateway's spool, so that (boot, seq) never repeats
+    seq: Seq  # counts up by one per message within a boot, from 1
     clock: Literal["synced", "unsynced"]
     rows: list[Row]
     v: Literal[1] = 1
@@ -60,8 +65,8 @@ class FixRow(msgspec.Struct, frozen=True, array_like=True):
 class FixesMessage(msgspec.Struct, frozen=True):
     """`…/fixes`: positions that phones posted on the store's network. Shares boot and seq with `…/sightings`."""
 
-    boot: str
-    seq: int
+    boot: Boot
+    seq: Seq
     clock: Literal["synced", "unsynced"]
     rows: list[FixRow]
     v: Literal[1] = 1
@@ -73,16 +78,16 @@ class StatusMessage(msgspec.Struct, frozen=True):
 
     state: Literal["online", "offline"]
     v: Literal[1] = 1
-    version: str | None = None  # of the gateway's software
+    version: Version | None = None  # of the gateway's software
     config: int | None = None  # version of the configuration in force
-    boot: str | None = None
+    boot: Boot | None = None
     at: int | None = None  # ms since the epoch
 
 
 class HealthMessage(msgspec.Struct, frozen=True):
     """`…/health`: every 15 s. Counters count up since the start."""
 
-    boot: str
+    boot: Boot
     v: Literal[1] = 1
     uptime: float = 0.0  # seconds
     heard: int = 0  # advertisements
@@ -91,18 +96,18 @@ class HealthMessage(msgspec.Struct, frozen=True):
     spooled: int = 0  # messages waiting on disk now
     dropped: int = 0  # messages given up because the spool was full
     ignored: int = 0  # advertisements of devices that are nobody's
-    adapter: str = "none"  # ready | quiet | powered-off | blocked | failed | none
+    adapter: Version = "none"  # ready | quiet | powered-off | blocked | failed | none
     temperature: float | None = None  # °C
     # boot -> the oldest sequence number still spooled, or the next one when nothing is: what lies below and was never
     # covered was given up by a full spool, and the service stops waiting for it
-    held: dict[str, int] = msgspec.field(default_factory=dict)
+    held: dict[Boot, Seq] = msgspec.field(default_factory=dict)
 
 
 class AckedMessage(msgspec.Struct, frozen=True):
     """`…/acked`: retained. All of `boot` up to and with `seq` is covered by durable state."""
 
-    boot: str
-    seq: int
+    boot: Boot
+    seq: Seq
     v: Literal[1] = 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from proximity.configuration import check_configuration
@@ -18,12 +19,8 @@ def run(folder: Path, form: str) -> int:
     if not folder.is_dir():
         raise ProximityError(f"{folder}: no such folder")
     configuration, diagnostics = check_configuration(folder)
+    show(diagnostics, form)
     errors = sum(d.severity == "error" for d in diagnostics)
-    if form == "json":
-        print(json.dumps([_plain(d) for d in diagnostics], ensure_ascii=False, indent=2))
-    else:
-        for diagnostic in diagnostics:
-            print(_github(diagnostic) if form == "github" else diagnostic.render())
     summary = f"{errors} error{'' if errors == 1 else 's'}, {len(diagnostics) - errors} warnings"
     if configuration is not None:
         zones = sum(len(site.zones) for site in configuration.sites)
@@ -33,6 +30,15 @@ def run(folder: Path, form: str) -> int:
         )
     print(summary, file=sys.stderr)
     return 1 if errors else 0
+
+
+def show(diagnostics: Sequence[Diagnostic], form: str) -> None:
+    """Print them as text, as JSON, or as annotations of a workflow on GitHub."""
+    if form == "json":
+        print(json.dumps([_plain(d) for d in diagnostics], ensure_ascii=False, indent=2))
+        return
+    for diagnostic in diagnostics:
+        print(_github(diagnostic) if form == "github" else diagnostic.render())
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, object]:

@@ -11,11 +11,11 @@ from proximity.store import history, offers
 
 def figures(running: Running) -> dict[str, Any]:
     """The one JSON line: `sightings`, `fixes`, `transitions`, `decisions`, `sent`, `withheld`, `latency_ms`."""
-    counts = running.service.vitals.counts
+    vitals = running.service.vitals
     totals = history.totals(running.store)
     return {
-        "sightings": sum(number for (_source, what), number in counts.items() if what == "sightings"),
-        "fixes": sum(number for (_source, what), number in counts.items() if what == "fixes"),
+        "sightings": vitals.taken("sightings"),
+        "fixes": vitals.taken("fixes"),
         "transitions": totals["transitions"],
         "decisions": totals["decisions"],
         "sent": totals["sent"],

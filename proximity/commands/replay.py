@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from proximity.store import history
 
 TICK = 0.02  # s of the wall; at 20 times life this is less than half a sample
 AFTER = 5.0  # s of the recording's time after its end, for confirmations still under way
-DRAIN = 20.0  # s of the wall until everything sent must be covered
+SETTLE = 20.0  # s of the wall for the offers to go out
 
 
 class Replay:
@@ -55,7 +56,13 @@ class Replay:
 
     def _play(self, service: Running, configuration: Configuration, clock: Clock, scratch: Path) -> bool:
         known = {anchor.id for site in configuration.sites for anchor in site.anchors}
-        gateway = GatewaySettings(configuration.sites[0].id, ANY_RECEIVER, service.broker_url, spool=scratch / "spool")
+        gateway = GatewaySettings(
+            configuration.sites[0].id,
+            ANY_RECEIVER,
+            service.broker_url,
+            spool=scratch / "spool",
+            keep=("mac:",),  # the recordings' sender is known by its address
+        )
         fleet, source = Fleet(gateway, clock), Source(self._file, clock() + 0.5 * self._speed)
         watch = _Watch(service, self._console)
         try:
@@ -70,11 +77,10 @@ class Replay:
                     f"{configuration.folder} has no gateway {', '.join(missing)}, which the recording has; "
                     f"choose a matching folder with --config"
                 )
-            fleet.flush()
-            drained = _wait(lambda: fleet.tick() or fleet.waiting == 0, DRAIN)
+            drained = fleet.drain(threading.Event(), watch.look, TICK)
             end = clock() + AFTER
             _wait(lambda: watch.look() or clock() >= end, clock.real(AFTER) + 1)
-            _wait(service.settled, DRAIN)
+            service.settle(SETTLE)
             watch.look()
             return drained
         finally:
@@ -87,9 +93,8 @@ class Replay:
             return
         table = Table("what", "figure", title=f"{self._file.name} at {self._speed:g} times life", title_justify="left")
         for name, value in result.items():
-            if isinstance(value, dict):
-                value = ", ".join(f"{key} {number}" for key, number in value.items()) or "none"
-            table.add_row(name, str(value))
+            parts = ", ".join(f"{key} {number}" for key, number in value.items()) if isinstance(value, dict) else value
+            table.add_row(name, str(parts) or "none")
         self._console.print(table)
         if not complete:
             print("not everything that was sent was covered by the service", file=sys.stderr)

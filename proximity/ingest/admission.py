@@ -1,13 +1,13 @@
 """Who may leave a trace: rows of devices whose shopper agreed become a batch; all others are only counted."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from proximity.identity.directory import Directory
 from proximity.ingest.decode import Read
-from proximity.model import Device, Shopper
+from proximity.model import Device
 from proximity.observations import Batch, Fixes, Sightings
 from proximity.site.model import Site
 
@@ -15,11 +15,10 @@ UNKNOWN = -1
 
 
 class Admission:
-    """The known devices, shoppers and anchors of one moment; replaced whole when any of them changes."""
+    """The anchors, and the devices of shoppers who agreed, of one moment; replaced whole when any of them changes."""
 
-    def __init__(self, sites: Iterable[Site], devices: Collection[Device], shoppers: Iterable[Shopper]) -> None:
-        agreed = {shopper.id for shopper in shoppers if any(shopper.consents.values())}
-        self._directory = Directory(device for device in devices if device.shopper in agreed)
+    def __init__(self, sites: Iterable[Site], devices: Iterable[Device]) -> None:
+        self._directory = Directory(devices)
         self._anchors: dict[str, str] = {}  # as a reader names it -> "<site>/<anchor>"
         for site in sites:
             for anchor in site.anchors:

@@ -1,13 +1,15 @@
 """The tables, once, for SQLite and PostgreSQL. Migrations in `migrations/` bring a database to this shape.
 
-Times are float seconds since the epoch; JSON columns hold plain data.
+Times are float seconds since the epoch; JSON columns hold plain data. Only `consents` and `devices` refer to their
+shopper by a foreign key: the tables of history are written in bulk, and `people.erase` empties them by name.
 """
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
-    Float,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -36,7 +38,7 @@ shoppers = Table(
     Column("timezone", String(64)),
     Column("attributes", JSON, nullable=False),
     Column("token_hash", String(64), nullable=False, unique=True),  # of the token in /me/<token>
-    Column("created", Float, nullable=False),
+    Column("created", Double, nullable=False),
 )
 
 consents = Table(
@@ -45,7 +47,7 @@ consents = Table(
     Column("shopper", String(64), ForeignKey("shoppers.id", ondelete="CASCADE"), primary_key=True),
     Column("purpose", String(64), primary_key=True),
     Column("granted", Boolean, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("at", Double, nullable=False),
     Column("source", String(32), nullable=False),  # file | api | shopper
 )
 
@@ -65,9 +67,9 @@ gateways = Table(
     Column("site", String(64), primary_key=True),
     Column("gateway", String(64), primary_key=True),
     Column("state", String(16), nullable=False),  # online | offline | unknown
-    Column("seen", Float),
+    Column("seen", Double),
     Column("version", String(64)),
-    Column("health", JSON),
+    Column("health", JSON(none_as_null=True)),
 )
 
 # What the service has covered by durable state, per boot of a gateway: the other half of `…/acked`.
@@ -77,18 +79,19 @@ offsets = Table(
     Column("site", String(64), primary_key=True),
     Column("gateway", String(64), primary_key=True),
     Column("boot", String(64), primary_key=True),
-    Column("seq", Integer, nullable=False),
-    Column("messages", Integer, nullable=False),  # covered so far, duplicates not counted
-    Column("rows", Integer, nullable=False),
-    Column("at", Float, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # everything up to here is covered
+    Column("ahead", Text, nullable=False),  # covered numbers beyond the first gap, "7,9,10"
+    Column("messages", BigInteger, nullable=False),  # covered so far, duplicates not counted
+    Column("rows", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
 )
 
 checkpoints = Table(
     "checkpoints",
     metadata,
     Column("partition", String(64), primary_key=True),
-    Column("at", Float, nullable=False),
-    Column("watermark", Float, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("watermark", Double, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
 
@@ -100,10 +103,10 @@ visits = Table(
     Column("device", String(160), nullable=False),
     Column("site", String(64), nullable=False),
     Column("zone", String(64), nullable=False),
-    Column("started", Float, nullable=False),
-    Column("last_seen", Float, nullable=False),
-    Column("confidence", Float, nullable=False),
-    Column("ended", Float),
+    Column("started", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("ended", Double),
     Column("cause", String(32)),
     Column("initial", Boolean, nullable=False),
     Index(None, "shopper", "started"),
@@ -121,11 +124,11 @@ transitions = Table(
     Column("shopper", String(64), nullable=False),
     Column("device", String(160), nullable=False),
     Column("visit", String(32), nullable=False),
-    Column("at", Float, nullable=False, index=True),
-    Column("observed", Float, nullable=False),
-    Column("started", Float, nullable=False),
-    Column("confidence", Float, nullable=False),
-    Column("dwell", Float),
+    Column("at", Double, nullable=False, index=True),
+    Column("observed", Double, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("dwell", Double),
     Column("initial", Boolean, nullable=False),
     Column("jumped", Boolean, nullable=False),
     Index(None, "shopper", "at"),
@@ -140,13 +143,12 @@ decisions = Table(
     Column("shopper", String(64), nullable=False),
     Column("site", String(64), nullable=False),
     Column("zone", String(64), nullable=False),
-    Column("at", Float, nullable=False, index=True),
+    Column("at", Double, nullable=False, index=True),
     Column("outcome", String(16), nullable=False),
     Column("reason", String(32)),
     Column("detail", Text, nullable=False),
     Column("trace", JSON, nullable=False),
     Index(None, "shopper", "at"),
-    Index(None, "shopper", "outcome", "at"),
 )
 
 offers = Table(
@@ -162,9 +164,9 @@ offers = Table(
     Column("body", Text, nullable=False),
     Column("language", String(35), nullable=False),
     Column("url", Text),
-    Column("created", Float, nullable=False),
-    Column("observed", Float, nullable=False),
-    Column("expires", Float, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("observed", Double, nullable=False),
+    Column("expires", Double, nullable=False),
     Column("channels", JSON, nullable=False),
     Column("urgency", String(16), nullable=False),
     Column("only_while", String(16), nullable=False),
@@ -174,15 +176,17 @@ offers = Table(
     # queued: no delivery handed over yet; sent: at least one was; withdrawn, expired, failed: none will be
     Column("state", String(16), nullable=False),
     Column("state_reason", String(32)),
-    Column("seen", Float),
+    Column("seen", Double),  # first time the shopper opened it
     Index(None, "shopper", "created"),
 )
 
-# The outbox: one row per offer and channel. Rows are worked off by due time and never deleted by the worker.
+# The outbox: one row per offer and address, and one more where an offer is taken back from it. Rows are worked off by
+# due time and never deleted by the worker.
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", String(32), primary_key=True),  # derive_id(offer, channel, address)
+    Column("id", String(32), primary_key=True),  # derive_id(offer, channel, address, kind)
+    Column("kind", String(16), nullable=False),  # offer | withdraw
     Column("offer", String(32), nullable=False, index=True),
     Column("shopper", String(64), nullable=False),
     Column("channel", String(16), nullable=False),  # inbox | mqtt | owntracks | webhook
@@ -191,11 +195,11 @@ deliveries = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(32)),
     Column("attempts", Integer, nullable=False),
-    Column("due", Float, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("handed", Float),  # when the channel took it
-    Column("error", Text),
-    Index(None, "state", "due"),
+    Column("due", Double, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("handed", Double),  # when the channel took it
+    Column("error", Text),  # of the last attempt that failed
+    Index(None, "state", "channel", "due"),
 )
 
 late_observations = Table(
@@ -204,12 +208,12 @@ late_observations = Table(
     Column("id", String(32), primary_key=True),
     Column("device", String(160), nullable=False),
     Column("shopper", String(64), nullable=False),
-    Column("at", Float, nullable=False),
+    Column("at", Double, nullable=False),
     Column("anchor", String(130)),
-    Column("rssi", Float),
-    Column("lat", Float),
-    Column("lon", Float),
-    Column("accuracy", Float),
+    Column("rssi", Double),
+    Column("lat", Double),
+    Column("lon", Double),
+    Column("accuracy", Double),
     Index(None, "shopper", "at"),
 )
 
@@ -217,6 +221,6 @@ rule_sets = Table(
     "rule_sets",
     metadata,
     Column("id", String(32), primary_key=True),  # hash of the texts
-    Column("loaded", Float, nullable=False),
+    Column("loaded", Double, nullable=False),
     Column("files", JSON, nullable=False),  # name -> text
 )

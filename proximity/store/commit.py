@@ -1,0 +1,281 @@
+"""One transaction per batch: everything that a batch of observations caused, or nothing of it.
+
+Ids are derived from what caused them, so a batch that is processed again after a crash changes nothing: what the
+database holds already wins over what the repetition says.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from proximity.model import Decision, Late, Offer, Transition, Visit
+from proximity.store import tables
+from proximity.store.database import Store, chunks, insert
+from proximity.store.outbox import Delivery
+from proximity.store.rows import late_row
+from proximity.store.withdrawal import withdraw_offers
+
+_Personal = TypeVar("_Personal", Transition, Visit, Decision, Offer, Late)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOffset:
+    """How far one boot of a gateway is covered by a commit."""
+
+    site: str
+    gateway: str
+    boot: str
+    seq: int  # everything up to here
+    messages: int  # new with this commit
+    rows: int  # new with this commit
+    ahead: Sequence[int] = ()  # covered numbers beyond the first gap, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one batch caused."""
+
+    transitions: Sequence[Transition] = ()
+    visits: Sequence[Visit] = ()  # opened, prolonged or ended
+    decisions: Sequence[Decision] = ()
+    offers: Sequence[Offer] = ()
+    deliveries: Sequence[Delivery] = ()
+    late: Sequence[Late] = ()
+    offsets: Sequence[GatewayOffset] = ()
+    checkpoint: bytes | None = None  # presence's state after the batch; None: the stored one stays
+    watermark: float = 0.0  # event time up to which presence has gone
+    at: float = 0.0  # the `now` of the batch
+    partition: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What was really new, so that nothing is announced twice."""
+
+    transitions: frozenset[str] = frozenset()
+    decisions: frozenset[str] = frozenset()
+    offers: frozenset[str] = frozenset()
+    deliveries: frozenset[str] = frozenset()
+    late: frozenset[str] = frozenset()
+    withdrawn: tuple[tuple[str, str], ...] = ()  # (offer, shopper) taken back because the visit ended
+    unknown: frozenset[str] = frozenset()  # shoppers whose rows were dropped: not in the store
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Presence's state as of one commit."""
+
+    partition: str
+    at: float
+    watermark: float
+    state: bytes
+
+
+def commit(store: Store, outcome: Outcome) -> Committed:
+    """Store `outcome` whole, in one transaction; on return it is on disk.
+
+    A transition, decision, offer, delivery or late observation that is there already stays as it is; decisions of such
+    a transition and offers of such a decision are not taken up either. A visit only grows: its last sighting moves on,
+    and once ended it stays ended. Offsets never go back, and count their messages once. The end of a visit takes back
+    its offers with `on_exit` "withdraw", except those that the end itself caused. Rows of shoppers that the store does
+    not hold (erased a moment ago) are dropped. StoreError, and nothing stored, when the database refuses.
+    """
+    with store.begin() as connection:
+        known, unknown = _known_shoppers(connection, outcome)
+        transitions = _insert_new(store, connection, tables.transitions, _of(known, outcome.transitions))
+        _grow_visits(store, connection, _of(known, outcome.visits))
+        stale = {one.id for one in outcome.transitions} - transitions
+        fresh = [one for one in _of(known, outcome.decisions) if one.transition not in stale]
+        decisions = _insert_new(store, connection, tables.decisions, fresh)
+        stale = {one.id for one in outcome.decisions} - decisions
+        offers = _insert_new(
+            store,
+            connection,
+            tables.offers,
+            [one for one in _of(known, outcome.offers) if one.id not in stale],
+            state="queued",
+        )
+        deliveries = _insert_new(
+            store,
+            connection,
+            tables.deliveries,
+            [one for one in outcome.deliveries if one.offer in offers],
+            state="queued",
+            attempts=0,
+        )
+        withdrawn = _withdraw_left(store, connection, outcome, transitions)
+        late = _insert_rows(store, connection, tables.late_observations, map(late_row, _of(known, outcome.late)))
+        _raise_offsets(store, connection, outcome)
+        _save_checkpoint(store, connection, outcome)
+    return Committed(transitions, decisions, offers, deliveries, late, withdrawn, unknown)
+
+
+def load_checkpoint(store: Store, partition: str = "default") -> Checkpoint | None:
+    """The newest committed state of presence; None before the first."""
+    with store.connect() as connection:
+        table = tables.checkpoints
+        row = connection.execute(sa.select(table).where(table.c.partition == partition)).one_or_none()
+    return None if row is None else Checkpoint(row.partition, row.at, row.watermark, row.state)
+
+
+def load_offsets(store: Store) -> dict[tuple[str, str, str], tuple[int, tuple[int, ...]]]:
+    """(site, gateway, boot) -> the number up to which everything is covered, and covered ones beyond the first gap."""
+    table = tables.offsets
+    with store.connect() as connection:
+        rows = connection.execute(sa.select(table.c.site, table.c.gateway, table.c.boot, table.c.seq, table.c.ahead))
+        return {(row.site, row.gateway, row.boot): (row.seq, numbers(row.ahead)) for row in rows}
+
+
+def numbers(ahead: str) -> tuple[int, ...]:
+    """The column `ahead` as numbers."""
+    return tuple(int(number) for number in ahead.split(",") if number)
+
+
+def _known_shoppers(connection: Connection, outcome: Outcome) -> tuple[set[str], frozenset[str]]:
+    """Who of the outcome's shoppers is in the store, held there until the commit, and who is not."""
+    named = {
+        one.shopper
+        for part in (outcome.transitions, outcome.visits, outcome.decisions, outcome.offers, outcome.late)
+        for one in part
+    }
+    table = tables.shoppers
+    known: set[str] = set()
+    for some in chunks(sorted(named)):
+        query = sa.select(table.c.id).where(table.c.id.in_(some)).order_by(table.c.id)
+        known.update(connection.execute(query.with_for_update(read=True, key_share=True)).scalars())
+    return known, frozenset(named - known)
+
+
+def _of(known: set[str], values: Sequence[_Personal]) -> list[_Personal]:
+    return [value for value in values if value.shopper in known]
+
+
+def _insert_new(
+    store: Store, connection: Connection, table: sa.Table, values: Iterable[msgspec.Struct], **constants: Any
+) -> frozenset[str]:
+    """Insert what is not there; the ids that were not."""
+    rows = ({**msgspec.structs.asdict(value), **constants} for value in values)
+    return _insert_rows(store, connection, table, rows)
+
+
+def _insert_rows(
+    store: Store, connection: Connection, table: sa.Table, rows: Iterable[dict[str, Any]]
+) -> frozenset[str]:
+    # In one order everywhere, so that two writers on PostgreSQL wait for one another in a line and not in a ring.
+    ordered = sorted(rows, key=lambda row: str(row["id"]))
+    if not ordered:
+        return frozenset()
+    return frozenset(connection.execute(_insert_if_new(store.dialect, table), ordered).scalars())
+
+
+def _grow_visits(store: Store, connection: Connection, visits: Sequence[Visit]) -> None:
+    if visits:
+        rows = [msgspec.structs.asdict(visit) for visit in sorted(visits, key=lambda one: one.id)]
+        connection.execute(_grow_visit(store.dialect), rows)
+
+
+def _withdraw_left(
+    store: Store, connection: Connection, outcome: Outcome, new: frozenset[str]
+) -> tuple[tuple[str, str], ...]:
+    """Take back the offers of visits that ended with this commit."""
+    exits = {one.id: one.visit for one in outcome.transitions if one.kind == "exit" and one.id in new}
+    offers, decisions = tables.offers, tables.decisions
+    ids: list[str] = []
+    for some in chunks(list(exits.items())):
+        caused_by_the_exit = sa.exists().where(
+            decisions.c.id == offers.c.id, decisions.c.transition.in_([transition for transition, _ in some])
+        )
+        query = sa.select(offers.c.id).where(
+            offers.c.visit.in_([visit for _, visit in some]),
+            offers.c.on_exit == "withdraw",
+            offers.c.state.in_(("queued", "sent")),
+            offers.c.expires > outcome.at,
+            ~caused_by_the_exit,
+        )
+        ids += connection.execute(query.order_by(offers.c.id).with_for_update()).scalars()
+    return tuple(withdraw_offers(store, connection, ids, "left_zone", outcome.at))
+
+
+def _raise_offsets(store: Store, connection: Connection, outcome: Outcome) -> None:
+    rows = [
+        {
+            "site": one.site,
+            "gateway": one.gateway,
+            "boot": one.boot,
+            "seq": one.seq,
+            "ahead": ",".join(map(str, one.ahead)),
+            "messages": one.messages,
+            "rows": one.rows,
+            "at": outcome.at,
+        }
+        for one in sorted(outcome.offsets, key=lambda one: (one.site, one.gateway, one.boot))
+    ]
+    if rows:
+        connection.execute(_raise_offset(store.dialect), rows)
+
+
+def _save_checkpoint(store: Store, connection: Connection, outcome: Outcome) -> None:
+    if outcome.checkpoint is not None:
+        row = {
+            "partition": outcome.partition,
+            "at": outcome.at,
+            "watermark": outcome.watermark,
+            "state": outcome.checkpoint,
+        }
+        connection.execute(_replace_checkpoint(store.dialect), [row])
+
+
+# Statements are built once: to build one costs more than to run it for a row.
+
+
+@cache
+def _insert_if_new(dialect: str, table: sa.Table) -> sa.Executable:
+    return insert(dialect, table).on_conflict_do_nothing(index_elements=[table.c.id]).returning(table.c.id)
+
+
+@cache
+def _grow_visit(dialect: str) -> sa.Executable:
+    statement = insert(dialect, tables.visits)
+    new, old = statement.excluded, tables.visits.c
+    later = new.last_seen >= old.last_seen
+    return statement.on_conflict_do_update(
+        index_elements=[old.id],
+        set_={
+            "last_seen": sa.case((later, new.last_seen), else_=old.last_seen),
+            "confidence": sa.case((later, new.confidence), else_=old.confidence),
+            "device": sa.case((later, new.device), else_=old.device),
+            "ended": sa.func.coalesce(old.ended, new.ended),
+            "cause": sa.func.coalesce(old.cause, new.cause),
+        },
+    )
+
+
+@cache
+def _raise_offset(dialect: str) -> sa.Executable:
+    statement = insert(dialect, tables.offsets)
+    new, old = statement.excluded, tables.offsets.c
+    return statement.on_conflict_do_update(
+        index_elements=[old.site, old.gateway, old.boot],
+        set_={
+            "seq": new.seq,
+            "ahead": new.ahead,
+            "messages": old.messages + new.messages,
+            "rows": old.rows + new.rows,
+            "at": new.at,
+        },
+        where=sa.or_(new.seq > old.seq, sa.and_(new.seq == old.seq, new.ahead != old.ahead)),
+    )
+
+
+@cache
+def _replace_checkpoint(dialect: str) -> sa.Executable:
+    statement = insert(dialect, tables.checkpoints)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["partition"], set_={"at": new.at, "watermark": new.watermark, "state": new.state}
+    )

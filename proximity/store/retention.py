@@ -1,0 +1,37 @@
+"""Forgetting what is old."""
+
+import sqlalchemy as sa
+
+from proximity.store import tables
+from proximity.store.database import Store
+
+PIECE = 2_000  # rows a transaction: the pipeline waits for milliseconds, not for the night's cleaning
+
+
+def purge(store: Store, before: float) -> dict[str, int]:
+    """Remove history from before that moment, in small transactions. Rows removed by table.
+
+    Open visits stay, and so do shoppers, devices, consents, gateways, offsets, checkpoints and rule sets.
+    """
+    offers = tables.offers
+    old_offers = sa.select(offers.c.id).where(offers.c.created < before)
+    conditions: list[tuple[sa.Table, sa.ColumnElement[bool]]] = [
+        (tables.deliveries, tables.deliveries.c.offer.in_(old_offers)),  # before the offers that they are found by
+        (offers, offers.c.created < before),
+        (tables.decisions, tables.decisions.c.at < before),
+        (tables.transitions, tables.transitions.c.at < before),
+        (tables.visits, tables.visits.c.ended < before),
+        (tables.late_observations, tables.late_observations.c.at < before),
+    ]
+    return {table.name: _remove(store, table, condition) for table, condition in conditions}
+
+
+def _remove(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+    removed = 0
+    while True:
+        with store.begin() as connection:
+            piece = sa.select(table.c.id).where(condition).limit(PIECE)
+            number = connection.execute(sa.delete(table).where(table.c.id.in_(piece))).rowcount
+        removed += number
+        if number < PIECE:
+            return removed
