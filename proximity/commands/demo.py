@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.panel import Panel
 
 from proximity.broker import port_is_free
 from proximity.clock import system_clock
@@ -84,7 +83,8 @@ class Demo:
             lines.append(f"  {(shopper.name or shopper.id) + chr(39) + 's page':<15} {service.api.url}/me/{token}")
         lines += [f"  API             {service.api.url}/api/v1", f"  MQTT broker     {service.broker_url}", ""]
         lines.append("Offers arrive within a minute. Ctrl-C ends it.")
-        self._console.print(Panel("\n".join(lines), expand=False, border_style="green"), soft_wrap=True)
+        for line in lines:  # an address must come whole, however narrow the terminal
+            self._console.print(line, soft_wrap=True)
 
     def _report(self, service: Running) -> None:
         result = figures(service)
