@@ -38,6 +38,8 @@ def test_a_room_becomes_a_site_of_four_quadrants(tmp_path: Path) -> None:
         "sensor30": "north-east",
         "sensor40": "south-east",
     }
+    (tmp_path / "d" / "tetam.dev").write_text('Dongles:{"aa0000000001": [[2.0, 3.0, 2.0], 1, "sensor10"]}\n')
+    assert danis_site(tmp_path / "d", "receivers").zone("north-east").outline.bounds == (2.0, 3.0, 10.0, 8.0)
     assert danis_survey(tmp_path / "d", site) is None
     assert danis_walkable(tmp_path / "d") is None
 

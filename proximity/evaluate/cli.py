@@ -1,0 +1,106 @@
+"""`proximity evaluate`: recordings with truth to accuracy figures."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from proximity.errors import ProximityError
+from proximity.evaluate.methods import DEFAULT, METHODS
+from proximity.evaluate.metrics import rounded
+
+Split = Literal["room", "receivers"]
+
+app = typer.Typer(help="Measure accuracy on recordings with truth.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option("--data", help="Folder laid out as the campaign publishes it.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Method = Annotated[str, typer.Option("--method", help=f"One of: {', '.join(METHODS)}.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Folder for PNG plots; made when it is missing.")]
+
+
+@app.command()
+def danis(
+    data: Data,
+    as_json: Json = False,
+    method: Method = DEFAULT,
+    split: Annotated[
+        Split, typer.Option("--split", help="Quadrants meet in the middle of the room or receivers.")
+    ] = "room",
+    plot: Plot = None,
+) -> None:
+    """Walks among twelve receivers in one room; fitted on the survey only."""
+    from proximity.evaluate.danis import danis_walkable, evaluate_danis
+    from proximity.evaluate.tables import danis_tables
+
+    try:
+        report, walked = evaluate_danis(data, method, split)
+        if plot is not None:
+            from proximity.evaluate.plots import plot_danis
+
+            plot_danis(data, report, walked, danis_walkable(data), plot)
+    except ProximityError as error:
+        raise _failed(error) from None
+    _show(report, danis_tables(report), as_json=as_json)
+
+
+@app.command("sal-rb")
+def doorway(
+    data: Data,
+    as_json: Json = False,
+    untrained: Annotated[bool, typer.Option("--untrained", help="Use the receivers' places only (default).")] = False,
+    fit: Annotated[Path | None, typer.Option("--fit", help="Folder of other recordings to fit on.")] = None,
+    method: Method = DEFAULT,
+    plot: Plot = None,
+) -> None:
+    """Passages through a doorway among ten receivers."""
+    from proximity.evaluate.sal_rb import evaluate_sal_rb
+    from proximity.evaluate.tables import sal_rb_tables
+
+    if untrained and fit is not None:
+        raise _failed(ProximityError("--untrained and --fit exclude each other: give one of them."))
+    try:
+        report, passed = evaluate_sal_rb(data, fit, method)
+        if plot is not None:
+            from proximity.evaluate.plots import plot_sal_rb
+
+            plot_sal_rb(report, passed, plot)
+    except ProximityError as error:
+        raise _failed(error) from None
+    _show(report, sal_rb_tables(report), as_json=as_json)
+
+
+@app.command()
+def methods(
+    data: Data,
+    sal_rb: Annotated[Path | None, typer.Option("--sal-rb", help="Folder of the doorway's recordings.")] = None,
+    as_json: Json = False,
+) -> None:
+    """All indoor methods side by side on the danis folder, with what they cost per device and second."""
+    from proximity.evaluate.compare import compare
+    from proximity.evaluate.tables import comparison_table
+
+    try:
+        rows = list(compare(data, sal_rb))
+    except ProximityError as error:
+        raise _failed(error) from None
+    _show(rows, [comparison_table(rows)], as_json=as_json)
+
+
+def _show(report: Any, tables: Iterable[Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rounded(msgspec.to_builtins(report))))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for table in tables:
+        console.print(table)
+
+
+def _failed(error: ProximityError) -> typer.Exit:
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(1)

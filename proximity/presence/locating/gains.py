@@ -1,0 +1,29 @@
+"""How much louder or softer a device is than expected: hidden, and found out while it is heard.
+
+Without it a phone in a back pocket, 6 dB softer than the tag of the survey, is believed to be in the far corner.
+"""
+
+import numpy as np
+
+from proximity.observations import Floats
+from proximity.presence.locating.radiomap import Likelihoods
+
+GAINS = np.arange(-12, 13, 3)  # dB; its power, its pocket, its owner
+SPREAD = 4.0  # dB, standard deviation over devices: phones and pockets differ by some 5 dB, tags of one make by 2
+DRIFT = 0.02  # 1/s at which it moves by one step: shoppers take their phone out about every minute
+
+
+def prior(spread: float = SPREAD) -> Likelihoods:
+    """(G,) probability of each gain for a device that is heard for the first time."""
+    weight = np.exp(-0.5 * (GAINS / max(spread, 0.1)) ** 2)
+    return np.asarray(weight / weight.sum(), dtype=np.float32)
+
+
+def drifted(gain: Likelihoods, seconds: Floats) -> Likelihoods:
+    """(n, G, …) probabilities after (n,) seconds."""
+    share = (-0.5 * np.expm1(-DRIFT * seconds)).astype(np.float32)
+    share = share.reshape(-1, *([1] * (gain.ndim - 1)))
+    up = np.concatenate([gain[:, :1], gain[:, :-1]], axis=1)
+    down = np.concatenate([gain[:, 1:], gain[:, -1:]], axis=1)
+    moved: Likelihoods = gain + share * (up + down - 2.0 * gain)
+    return moved
