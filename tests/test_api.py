@@ -350,6 +350,8 @@ def test_other_errors_are_problems_too(house: House, app: FastAPI, monkeypatch: 
     method = call(app, "PATCH", f"{API}/sites")
     assert is_problem(method, 405)
     assert method.headers["allow"] == "GET"
+    several = call(app, "PATCH", f"{API}/shoppers/ada", operator=True)
+    assert (several.status_code, several.headers["allow"]) == (405, "DELETE, GET, PUT")
     large = call(app, "POST", f"{API}/shoppers", operator=True, content=b" " * (1 << 20) + b"{}",
                  headers={"content-type": "application/json"})  # fmt: skip
     assert is_problem(large, 413)

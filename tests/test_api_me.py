@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from proximity.api.app import create_app
 from proximity.api.me import Mine, page_language
 from proximity.feed import Event
-from proximity.model import Shopper
+from proximity.model import Shopper, Whereabouts
 from proximity.phones.app import read as read_app
 from proximity.store import offers, people
 from tests.api_house import NOON, House, call
@@ -62,6 +62,13 @@ def test_me(house: House, app: FastAPI) -> None:
         ("in-store-offers", False),
         ("order-updates", True),
     ]
+
+
+def test_a_shelf_says_more_than_the_car_park_around_it(house: House, app: FastAPI) -> None:
+    for zones, shown in [(("car-park", "tills"), ["Tills"]), (("car-park",), ["Car park"]), ((), [])]:
+        house.live.places["app:ada"] = Whereabouts("app:ada", "ada", "marais", zones, 0.9, NOON)
+        (place,) = call(app, "GET", path(house, "ada")).json()["whereabouts"]
+        assert place["zones"] == shown
 
 
 def test_my_offers_and_nobody_elses(house: House, app: FastAPI) -> None:

@@ -45,7 +45,8 @@ def parse_shop(document: Document) -> tuple[Site | None, Ground, list[Diagnostic
     if document.diagnostics and document.data is None:
         return None, NOWHERE, list(document.diagnostics)
     shape, found = check_shape(document, SiteShape)
-    found = [*document.diagnostics, *found, *_check_words(document)]
+    wrong_words = _check_words(document)
+    found = [*document.diagnostics, *found, *wrong_words]
     if shape is None:
         shape = _salvage(document.data)
     if shape is None:
@@ -58,9 +59,9 @@ def parse_shop(document: Document) -> tuple[Site | None, Ground, list[Diagnostic
     site = Site(
         id=shape.id,
         name=shape.name,
-        timezone=shape.timezone,
-        opening_hours=shape.opening_hours,
-        country=shape.country,
+        timezone=shape.timezone if shape.timezone in _timezones() else "UTC",
+        opening_hours=None if any(one.code == "E303" for one in wrong_words) else shape.opening_hours,
+        country=shape.country if shape.country in _countries() else None,
         address=shape.address,
         lat=shape.place.lat if shape.place else None,
         lon=shape.place.lon if shape.place else None,

@@ -1,0 +1,100 @@
+"""What the API needs of the house, as ports. The service fills them in; tests bring their own.
+
+Everything here may be called from several threads at once: routes run on a pool.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from proximity.feed import Feed
+from proximity.model import Device, Whereabouts
+from proximity.site.model import Site
+from proximity.store.database import Store
+
+
+class RuleSummary(Protocol):
+    """One rule of the set in force, for a list."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str | None: ...
+    @property
+    def owner(self) -> str | None: ...
+    @property
+    def status(self) -> str: ...  # draft | review | approved | live | paused | ended
+    @property
+    def trigger(self) -> object: ...  # its str() is in words: "dwell 60s in coffee-aisle"
+
+
+class Health(Protocol):
+    """How the service is, at the moment of asking."""
+
+    @property
+    def broker(self) -> bool: ...  # connected
+    @property
+    def commit_age(self) -> float | None: ...  # seconds since the last commit; None: none yet
+    @property
+    def queue(self) -> int: ...  # messages received and not yet committed
+    @property
+    def gateways_online(self) -> int: ...
+    @property
+    def gateways_total(self) -> int: ...
+    @property
+    def observations(self) -> int: ...  # sightings and fixes committed since the start
+    @property
+    def outbox(self) -> Mapping[str, int]: ...  # deliveries by state: queued, sent, skipped, dead
+    @property
+    def errors(self) -> Sequence[str]: ...  # what is wrong now, for the operator; empty when all is well
+
+
+class Live(Protocol):
+    """The running service."""
+
+    def sites(self) -> Sequence[Site]: ...
+
+    def whereabouts(self, shopper: str | None = None) -> Sequence[Whereabouts]:
+        """Where every device is now, or the devices of one shopper."""
+        ...
+
+    def submit(self, topic: str, payload: bytes) -> Future[None]:
+        """The one door: the future is done once what the message caused is committed. BadMessage, raised here or
+        from the future, for what is refused for good; BadMessage("busy") when the queue has no room. May block."""
+        ...
+
+    def known_device(self, device_id: str) -> Device | None: ...
+
+    def people_changed(self, shopper: str) -> None:
+        """Devices or consents of `shopper` were written to the store."""
+        ...
+
+    def erase(self, shopper: str) -> None:
+        """Forget a shopper everywhere: presence first, then the store."""
+        ...
+
+    def rules(self) -> Sequence[RuleSummary]: ...
+
+    def rules_version(self) -> str: ...
+
+    def rules_errors(self) -> str | None:
+        """The text of a refused reload; None when the files and the set in force agree."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Everything `create_app` is given."""
+
+    store: Store
+    feed: Feed
+    clock: Callable[[], float]  # seconds since the epoch
+    token: str  # the operator's
+    live: Live
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    submit_timeout: float = 10.0  # s a phone waits for the commit before it is told to send again
