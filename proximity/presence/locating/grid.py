@@ -11,6 +11,7 @@ from proximity.observations import Floats
 from proximity.site.model import Site, Wall, Zone
 
 CELL = 0.5  # m; a person's shoulder width, and about half of what the radio can tell
+BODY = 0.25  # m from the middle of a person to a shoulder: nearer to a shelf nobody's middle comes
 MOST_CELLS = 2500  # beyond it a larger cell is chosen, so that a hall of 5,000 m² costs what a shop of 600 m² does
 HEADINGS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 
@@ -21,9 +22,15 @@ Neighbours = NDArray[np.intp]
 class Grid:
     """C cells with their neighbours in the eight headings."""
 
-    cells: Floats  # (C, 2) centres in local metres
-    size: float  # m, side of a cell
+    low: Floats  # (C, 2) and …
+    high: Floats  # (C, 2) corners of the part of each cell in which a person's middle may be, local metres
+    size: float  # m, side of a whole cell
     neighbours: Neighbours  # (8, C) index of the next cell in each heading; -1: wall or edge
+
+    @property
+    def cells(self) -> Floats:
+        """(C, 2) where somebody in a cell stands on average."""
+        return (self.low + self.high) / 2.0
 
 
 def indoor_zones(site: Site) -> tuple[Zone, ...]:
@@ -44,31 +51,44 @@ def grid_for(site: Site, walkable: Floats | None = None, size: float | None = No
     more for a large floor.
     """
     if walkable is None:
-        cells, size = _box(site, size)
+        cells, size, end = _box(site, size)
     else:
         cells = np.asarray(walkable, dtype=np.float64)
         size = size if size is not None else _pitch(cells)
     if len(cells) < 2:
         raise ValueError(f"site {site.id}: the walkable floor has fewer than two cells")
-    return Grid(cells, size, _neighbours(cells, size, site.walls))
+    low, high = cells - size / 2.0, cells + size / 2.0
+    if walkable is None:
+        high = np.minimum(high, end)
+    else:
+        _keep_off(low, high, _neighbours(cells, size, ()))
+    return Grid(low, high, size, _neighbours(cells, size, site.walls))
+
+
+def _keep_off(low: Floats, high: Floats, free: Neighbours) -> None:
+    """Cells beside what nobody walks on lose the strip along it that only shoulders reach. In place."""
+    sides = ((0, high, 0, -1.0), (2, high, 1, -1.0), (4, low, 0, 1.0), (6, low, 1, 1.0))
+    strip = np.minimum(BODY, 0.48 * (high - low))  # in the narrowest aisle people walk along its middle
+    for heading, corner, axis, inwards in sides:
+        beside = free[heading] < 0
+        corner[beside, axis] += inwards * strip[beside, axis]
 
 
 def membership(grid: Grid, zones: Sequence[Zone]) -> Floats:
     """(C, Z + 1) share of each cell in each zone, last column in none. Where zones overlap the smaller one has it."""
-    half = grid.size / 2.0
-    low, high = grid.cells - half, grid.cells + half
-    boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    boxes = shapely.box(grid.low[:, 0], grid.low[:, 1], grid.high[:, 0], grid.high[:, 1])
     shares = np.zeros((len(grid.cells), len(zones) + 1))
     taken = shapely.Polygon()
     for z in sorted(range(len(zones)), key=lambda z: zones[z].outline.area):
         rest = zones[z].outline.difference(taken)
-        shares[:, z] = shapely.area(shapely.intersection(boxes, rest)) / grid.size**2
+        shares[:, z] = shapely.area(shapely.intersection(boxes, rest)) / shapely.area(boxes)
         taken = taken.union(zones[z].outline)
     shares[:, -1] = np.maximum(1.0 - shares[:, :-1].sum(axis=1), 0.0)
     return shares
 
 
-def _box(site: Site, size: float | None) -> tuple[Floats, float]:
+def _box(site: Site, size: float | None) -> tuple[Floats, float, Floats]:
+    """Centres (C, 2), side, and the upper corner (2,) at which the floor ends, within the last cells."""
     outlines = [z.outline.bounds for z in indoor_zones(site)]
     places = [(a.x, a.y, a.x, a.y) for a in site.anchors if a.x is not None and a.y is not None]
     bounds = np.array(outlines + places, dtype=np.float64).reshape(-1, 4)
@@ -80,7 +100,7 @@ def _box(site: Site, size: float | None) -> tuple[Floats, float]:
     if size is None:
         size = max(CELL, float(np.sqrt(np.prod(high - low) / MOST_CELLS)))
     x, y = (np.arange(a + size / 2, b, size) for a, b in zip(low, high, strict=True))
-    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2), size
+    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2), size, high
 
 
 def _pitch(cells: Floats) -> float:

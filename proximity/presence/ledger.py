@@ -1,0 +1,305 @@
+"""Shoppers' visits: claims of all their devices in, transitions and visits out. Works on the few rows that changed.
+
+A visit is open while a claim of any of the shopper's devices, of either kind of evidence, backs its zone. Zones that
+exclude one another cannot both be open: the more probable one is, and another takes over only when it has been more
+probable for the site's leave_after.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from proximity.model import Transition, TransitionKind, Visit, derive_id
+from proximity.presence.catalogue import Catalogue
+from proximity.presence.people import Devices, Shoppers
+from proximity.presence.visits import Change, Claims
+
+Thresholds = Mapping[tuple[str, str], frozenset[float]]
+Key = tuple[int, int]  # shopper row, zone number
+Crossing = tuple[int, int, float, float, float]  # device, zone, event time within, of the fix, probability
+
+ORDER = {"exit": 0, "enter": 1, "cross": 2, "dwell": 3}  # within one instant
+
+
+class Stay(msgspec.Struct):
+    """An open visit."""
+
+    id: str
+    device: str
+    started: float
+    last_seen: float
+    confidence: float
+    initial: bool
+    jumped: bool
+
+
+class Due(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A dwell to come."""
+
+    at: float
+    visit: str
+    threshold: float
+    shopper: int
+    zone: int
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of it."""
+
+    transitions: list[Transition] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+
+
+class Ledger:
+    """All open visits."""
+
+    def __init__(self, catalogue: Catalogue, devices: Devices, shoppers: Shoppers, claims: Claims) -> None:
+        self._catalogue, self._claims, self._devices, self._shoppers = catalogue, claims, devices, shoppers
+        self.open: dict[Key, Stay] = {}
+        self._backing: dict[Key, set[int]] = {}  # rows of claims that are inside
+        self._zones: dict[int, set[int]] = {}  # shopper -> zones that are backed
+        self._contests: dict[int, float | None] = {}  # shopper -> since when a zone that is not open is more probable
+        self._thresholds: Thresholds = {}
+        self._dwells: list[Due] = []
+
+    # -- changes --------------------------------------------------------------------------------------------------
+
+    def apply(self, now: float, changes: Sequence[Change], crossings: Iterable[Crossing] = ()) -> Result:
+        """Everything that happens in the instant `now`: exits, then enters, ways through, and dwells."""
+        result = Result()
+        ends: dict[Key, Change] = {}
+        touched = dict.fromkeys(self._contests)
+        for change in sorted(changes, key=self._order):
+            key = self._key(change.row)
+            touched[key[0]] = None
+            if change.kind == "enter":
+                self._back(key, change.row)
+            elif self._unback(key, change.row):
+                ends[key] = change
+        for key, change in ends.items():
+            if key in self.open and key not in self._backing:
+                self._close(result, now, key, change)
+        causes = {change.row: change.cause for change in changes if change.kind == "enter"}
+        for shopper in touched:
+            self._settle(result, now, shopper, causes)
+        self._cross(result, now, crossings)
+        self._dwell(result, now)
+        result.transitions.sort(key=lambda one: (ORDER[one.kind], one.shopper, one.site, one.zone, one.at, one.id))
+        return result
+
+    def _cross(self, result: Result, now: float, crossings: Iterable[Crossing]) -> None:
+        """Not for a shopper who is in the zone by another device."""
+        for device, zone, within, observed, p in crossings:
+            key = (int(self._devices.shopper[device]), zone)
+            if key not in self.open:
+                stay = Stay(self._visit_id(key, within), self._devices.names[device], within, within, p, False, False)
+                result.transitions.append(self._transition("cross", "confirmed", key, stay, now, observed))
+
+    def _order(self, change: Change) -> tuple[int, str, int]:
+        device = self._claims.device[change.row]
+        return ORDER[change.kind], self._devices.names[device], int(self._claims.source[change.row])
+
+    def _key(self, row: int) -> Key:
+        device = self._claims.device[row]
+        return int(self._devices.shopper[device]), int(self._claims.zone[row])
+
+    def _back(self, key: Key, row: int) -> None:
+        self._backing.setdefault(key, set()).add(row)
+        self._zones.setdefault(key[0], set()).add(key[1])
+
+    def _unback(self, key: Key, row: int) -> bool:
+        """True when nothing backs the zone any more."""
+        rows = self._backing.get(key, set())
+        rows.discard(row)
+        if key in self.open:
+            self._see(self.open[key], row)
+        if rows:
+            return False
+        self._backing.pop(key, None)
+        zones = self._zones.get(key[0], set())
+        zones.discard(key[1])
+        if not zones:
+            self._zones.pop(key[0], None)
+        return True
+
+    def _see(self, stay: Stay, row: int) -> None:
+        stay.last_seen = max(stay.last_seen, float(self._claims.support[row]))
+
+    # -- who is where, when several devices say several things --------------------------------------------------------
+
+    def _settle(self, result: Result, now: float, shopper: int, causes: Mapping[int, str]) -> None:
+        """Open what is backed and excluded by nothing that is open, or has been more probable for long enough."""
+        zones = self._zones.get(shopper, set())
+        ranked = sorted(zones, key=lambda zone: (-self._confidence((shopper, zone)), self._catalogue.name(zone)))
+        kept = [zone for zone in ranked if (shopper, zone) in self.open]
+        since, leading, shut = self._contests.pop(shopper, None), False, False
+        for zone in [zone for zone in ranked if zone not in kept]:
+            rivals = [other for other in kept if self._catalogue.exclusive(zone, other)]
+            if rivals:
+                shut = True
+                if self._confidence((shopper, zone)) <= max(self._confidence((shopper, other)) for other in rivals):
+                    continue
+                leading = True
+                since = now if since is None else since
+                if now - since < self._catalogue.leave_after[zone]:
+                    continue
+                since = None
+            for other in rivals:
+                self._close(result, now, (shopper, other), Change(self._best((shopper, other)), "exit", "moved"))
+                kept.remove(other)
+            kept.append(zone)
+            self._open(result, now, (shopper, zone), causes)
+        if shut:
+            self._contests[shopper] = since if leading else None
+
+    def _confidence(self, key: Key) -> float:
+        return max(float(self._claims.p[row]) for row in self._backing[key])
+
+    def _best(self, key: Key) -> int:
+        """The row that backs a zone best; of equals, that of the first device by name."""
+        claims, names = self._claims, self._devices.names
+        return min(self._backing[key], key=lambda row: (-claims.p[row], names[claims.device[row]], claims.source[row]))
+
+    # -- opening and closing ----------------------------------------------------------------------------------------
+
+    def _open(self, result: Result, now: float, key: Key, causes: Mapping[int, str]) -> None:
+        row, claims = self._best(key), self._claims
+        fresh = row in causes
+        started = float(claims.since[row]) if fresh else now
+        stay = Stay(
+            id=self._visit_id(key, started),
+            device=self._devices.names[claims.device[row]],
+            started=started,
+            last_seen=float(claims.support[row]),
+            confidence=float(claims.p[row]),
+            initial=bool(claims.initial[row]) and fresh,
+            jumped=bool(claims.jumped[row]),
+        )
+        self.open[key] = stay
+        cause = causes.get(row, "confirmed")
+        result.transitions.append(self._transition("enter", cause, key, stay, now, float(claims.support[row])))
+        result.visits.append(self._visit(key, stay))
+        for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
+            heapq.heappush(self._dwells, Due(started + threshold, stay.id, threshold, *key))
+
+    def _close(self, result: Result, now: float, key: Key, change: Change) -> None:
+        stay, row = self.open.pop(key), change.row
+        self._see(stay, row)
+        stay.device = self._devices.names[self._claims.device[row]]
+        silent = change.cause in ("silence", "gateway_down")
+        seen = change.cause in ("left", "moved")
+        observed = stay.last_seen if silent else float(self._claims.heard[row]) if seen else now
+        stay.jumped = bool(self._claims.jumped[row])
+        stay.confidence = float(self._claims.p[row])
+        result.transitions.append(self._transition("exit", change.cause, key, stay, now, observed))
+        result.visits.append(self._visit(key, stay, stay.last_seen if silent else now, change.cause))
+
+    def _dwell(self, result: Result, now: float) -> None:
+        while self._dwells and self._dwells[0].at <= now:
+            due = heapq.heappop(self._dwells)
+            key = (due.shopper, due.zone)
+            stay = self.open.get(key)
+            if stay is not None and stay.id == due.visit:
+                result.transitions.append(
+                    self._transition("dwell", "threshold", key, stay, due.at, due.at, due.threshold)
+                )
+
+    def _visit_id(self, key: Key, started: float) -> str:
+        site, zone = self._catalogue.name(key[1])
+        return derive_id(site, zone, self._shoppers.names[key[0]], round(started * 1000))
+
+    def _transition(
+        self,
+        kind: TransitionKind,
+        cause: str,
+        key: Key,
+        stay: Stay,
+        at: float,
+        observed: float,
+        dwell: float | None = None,
+    ) -> Transition:
+        site, zone = self._catalogue.name(key[1])
+        return Transition(
+            id=derive_id(stay.id, kind, "" if dwell is None else dwell),
+            kind=kind,
+            cause=cause,
+            site=site,
+            zone=zone,
+            shopper=self._shoppers.names[key[0]],
+            device=stay.device,
+            visit=stay.id,
+            at=at,
+            observed=observed,
+            started=stay.started,
+            confidence=stay.confidence,
+            dwell=dwell,
+            initial=stay.initial,
+            jumped=stay.jumped,
+        )
+
+    def _visit(self, key: Key, stay: Stay, ended: float | None = None, cause: str | None = None) -> Visit:
+        site, zone = self._catalogue.name(key[1])
+        return Visit(
+            id=stay.id,
+            shopper=self._shoppers.names[key[0]],
+            device=stay.device,
+            site=site,
+            zone=zone,
+            started=stay.started,
+            last_seen=stay.last_seen,
+            confidence=stay.confidence,
+            ended=ended,
+            cause=cause,
+            initial=stay.initial,
+        )
+
+    # -- timers and state -------------------------------------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """Event time of the next timer; inf: none."""
+        contests = [
+            since + max(self._catalogue.leave_after[zone] for zone in self._zones[shopper])
+            for shopper, since in self._contests.items()
+            if since is not None
+        ]
+        return min([*contests, *(due.at for due in self._dwells[:1])], default=float("inf"))
+
+    def set_thresholds(self, thresholds: Thresholds, now: float) -> None:
+        """Seconds of dwell by (site, zone). For open visits only what is due after `now` is added."""
+        self._thresholds = thresholds
+        self._dwells = [
+            Due(stay.started + threshold, stay.id, threshold, *key)
+            for key, stay in self.open.items()
+            for threshold in thresholds.get(self._catalogue.name(key[1]), ())
+            if stay.started + threshold > now
+        ]
+        heapq.heapify(self._dwells)
+
+    def refresh(self, now: float) -> None:
+        """Zones came or went."""
+        self.set_thresholds(self._thresholds, now)
+
+    def zones_of(self, shopper: int) -> list[int]:
+        """Zones with an open visit."""
+        return sorted(zone for zone in self._zones.get(shopper, ()) if (shopper, zone) in self.open)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint. What backs a visit follows from the claims, and what is due from the thresholds."""
+        return {
+            "open": [(*key, msgspec.to_builtins(stay)) for key, stay in self.open.items()],
+            "contests": list(self._contests.items()),
+        }
+
+    def restore(self, state: Mapping[str, Any], now: float) -> None:
+        """The reverse of `state`, after the claims were restored."""
+        self.open = {(shopper, zone): msgspec.convert(stay, Stay) for shopper, zone, stay in state["open"]}
+        self._contests = dict(map(tuple, state["contests"]))
+        self._backing, self._zones = {}, {}
+        rows = self._claims.rows()
+        for row in rows[self._claims.inside(rows)].tolist():
+            self._back(self._key(row), row)
+        self.set_thresholds(self._thresholds, now)

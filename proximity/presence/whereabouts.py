@@ -1,0 +1,80 @@
+"""Where devices are now, for maps and the API: a look at the state that changes nothing."""
+
+import math
+
+import numpy as np
+
+from proximity.model import Whereabouts
+from proximity.observations import Ints
+from proximity.presence.catalogue import Catalogue
+from proximity.presence.hearing import Hearing
+from proximity.presence.ledger import Ledger
+from proximity.presence.people import Devices
+from proximity.presence.visits import Claims
+from proximity.site.frames import to_local
+
+
+def whereabouts(
+    rows: Ints,
+    now: float,
+    catalogue: Catalogue,
+    devices: Devices,
+    claims: Claims,
+    hearing: Hearing,
+    ledger: Ledger,
+    shopper_names: list[str],
+) -> list[Whereabouts]:
+    """One row for each device. A device is placed by whatever observed it last."""
+    used = claims.rows()
+    used = used[claims.inside(used)]
+    confidence = np.zeros(devices.capacity)
+    np.maximum.at(confidence, claims.device[used], claims.p[used])
+    found = []
+    for row in rows.tolist():
+        shopper = int(devices.shopper[row])
+        zones = ledger.zones_of(shopper)
+        site, x, y = _by_radio(row, now, devices, hearing)
+        lat = lon = None
+        if not math.isnan(devices.fix_at[row]):
+            lat, lon = float(devices.lat[row]), float(devices.lon[row])
+            if site is None or devices.fix_at[row] > hearing.radios[site].slots.heard[devices.slot[row]]:
+                mine = next((int(catalogue.zone_site[zone]) for zone in zones), site)
+                site, x, y = mine, *_by_fix(mine, lat, lon, catalogue)
+        found.append(
+            Whereabouts(
+                device=devices.names[row],
+                shopper=shopper_names[shopper],
+                site=None if site is None else catalogue.sites[site].id,
+                zones=tuple(catalogue.name(zone)[1] for zone in zones),
+                confidence=float(confidence[row]),
+                at=float(devices.seen[row]),
+                x=x,
+                y=y,
+                lat=lat,
+                lon=lon,
+            )
+        )
+    return found
+
+
+def _by_radio(
+    row: int, now: float, devices: Devices, hearing: Hearing
+) -> tuple[int | None, float | None, float | None]:
+    number, slot = int(devices.site[row]), int(devices.slot[row])
+    if number < 0:
+        return None, None, None
+    radio = hearing.radios[number]
+    options = radio.site.presence
+    claimed = bool((radio.slots.claim[slot] >= 0).any())
+    if not claimed and radio.slots.heard[slot] < now - 2.0 * options.exit_after:
+        return None, None, None
+    x, y = radio.locator.position(np.array([slot], dtype=np.int32), now)[0].tolist()
+    return number, None if math.isnan(x) else x, None if math.isnan(y) else y
+
+
+def _by_fix(number: int | None, lat: float, lon: float, catalogue: Catalogue) -> tuple[float | None, float | None]:
+    site = catalogue.sites.get(-1 if number is None else number)
+    if site is None or site.lat is None or site.lon is None:
+        return None, None
+    x, y = to_local(site.lat, site.lon, site.bearing, lat, lon)
+    return float(x), float(y)
