@@ -101,8 +101,13 @@ def running(
         if secret is not None:
             channels.append(WebhookChannel(secret, clock))
         worker = OutboxWorker(store, channels, service, clock, feed=feed)
-        service.writer, service.on_offers = link, worker.wake
-        watcher = Watcher(settings.config, service.configure)
+        service.gateways.writer, service.on_offers = link, worker.wake
+
+        def apply(changed: Configuration) -> None:
+            people_files.seed(store, changed.people, clock())
+            service.configure(changed)
+
+        watcher = Watcher(settings.config, apply)
         registry = CollectorRegistry()
         registry.register(Metrics(service, link))
         live = LiveService(service, link, watcher)

@@ -6,27 +6,27 @@ One thread owns it. Other threads look at presence under `lock`, and change peop
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 import structlog
 
-from proximity import wire
 from proximity.configuration import Configuration
 from proximity.delivery.routes import RouteSettings, reachable, routes
 from proximity.errors import BadMessage
 from proximity.feed import Feed
+from proximity.gateways import Gateways, save_report
 from proximity.ingest.admission import Admission
 from proximity.ingest.decode import Decoder, GatewayReport
 from proximity.ingest.gateway_config import gateway_config
 from proximity.ingest.inbound import Inbound, Inbox
 from proximity.ingest.offsets import Offsets
-from proximity.model import Device, Sent, Shopper, Transition, Whereabouts
+from proximity.model import Device, Sent, Transition, Whereabouts
 from proximity.presence.engine import Engine, Step
+from proximity.registry import Registry
 from proximity.store import commit as commits
-from proximity.store import gateways, history, people
+from proximity.store import history, people
 from proximity.store.database import Store, StoreError
 from rules.decide import Facts, Verdict, decide
 
@@ -35,13 +35,6 @@ log = structlog.get_logger(__name__)
 IDLE_WAIT = 0.05  # s an observation may wait for company
 COMMIT_RETRY = 0.5  # s between attempts while the database cannot be written
 TELL_WHEREABOUTS = 0.5  # s between looks at where everybody is, for pages that watch
-
-
-class Writer(Protocol):
-    """The way back to the gateways."""
-
-    def post(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        """Send without waiting."""
 
 
 @dataclass(slots=True)
@@ -77,14 +70,13 @@ class Service:
         self.store, self.clock, self.inbox, self.feed = store, clock, inbox, feed
         self.lock = threading.RLock()
         self.vitals = Vitals()
-        self.writer: Writer | None = None
+        self.gateways = Gateways()
         self.on_offers: Callable[[], None] = lambda: None  # wakes the outbox
         self.on_failure: Callable[[], None] = lambda: None  # the pipeline has ended and cannot go on
         self.failure: StoreError | None = None
         self._reorder, self._routes = reorder, route_settings or RouteSettings()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._online: dict[str, bool] = {}  # "<site>/<gateway>" -> as presence was told
         self._told = 0.0
         self._offsets = Offsets(commits.load_offsets(store))
         self._decoder = Decoder(self._offsets, self._secret)
@@ -98,7 +90,7 @@ class Service:
         read = self._decoder.read(messages)
         with self.lock:
             batch, refused = self._admission.admit(read, now)
-            self._hear_gateways(read.gateways, read.reports)
+            self.gateways.hear(read.gateways, read.reports, self._engine, now)
             step = self._engine.step(batch, now - self._reorder)
             verdicts = self._decide(step.transitions, now)
             taken = len(batch.sightings) + len(batch.fixes)
@@ -122,9 +114,9 @@ class Service:
             shopper = transition.shopper
             facts = Facts(
                 now=now,
-                shopper=self._shoppers.get(shopper),
+                shopper=self.registry.shoppers.get(shopper),
                 history=sent[shopper],
-                reachable=reachable(self._devices_of(shopper), self._routes),
+                reachable=reachable(self.registry.carried_by(shopper), self._routes),
                 attributes={},
             )
             for verdict in decide(self._ruleset, transition, facts):
@@ -150,7 +142,7 @@ class Service:
             deliveries=[
                 delivery
                 for offer in offers
-                for delivery in routes(offer, self._devices_of(offer.shopper), self._routes)
+                for delivery in routes(offer, self.registry.carried_by(offer.shopper), self._routes)
             ],
             late=step.late,
             offsets=[
@@ -173,7 +165,7 @@ class Service:
         while True:
             try:
                 for report in reports:
-                    self._save_report(report)
+                    save_report(self.store, self.feed, report)
                 committed = commits.commit(self.store, outcome) if outcome else None
                 break
             except StoreError as error:
@@ -187,10 +179,7 @@ class Service:
         self.vitals.last_commit = time.monotonic()
         if outcome is None or committed is None:
             return
-        for boot, one in self._offsets.changed().items():
-            if self.writer is not None:
-                acked = wire.encode(wire.AckedMessage(boot.boot, one.seq))
-                self.writer.post(wire.gateway_topic(boot.site, boot.gateway, "acked"), acked, retain=True)
+        self.gateways.acknowledge(self._offsets.changed())
         self._offsets.settle()
         self._announce(committed, step, verdicts)
 
@@ -202,47 +191,13 @@ class Service:
         for verdict in verdicts:
             if verdict.decision.id in committed.decisions:
                 self.feed.publish("decision", msgspec.to_builtins(verdict.decision))
-        if committed.deliveries:
+        if committed.deliveries or committed.withdrawn:
             self.on_offers()
 
     @staticmethod
     def _acknowledge(messages: Sequence[Inbound], refused: Sequence[BadMessage | None]) -> None:
         for message, error in zip(messages, refused, strict=True):
             message.done(error)
-
-    # -- gateways -------------------------------------------------------------------------------------------------
-
-    def tell_gateways(self) -> None:
-        """Post the settings in force to every gateway, retained."""
-        for site in self.configuration.sites:
-            for anchor in site.anchors:
-                if anchor.kind == "gateway":
-                    self._tell_gateway(site.id, anchor.id)
-
-    def _tell_gateway(self, site: str, gateway: str) -> None:
-        if self.writer is not None:
-            self.writer.post(wire.gateway_topic(site, gateway, "config"), wire.encode(self._config), retain=True)
-
-    def _hear_gateways(self, heard: set[tuple[str, str]], reports: Sequence[GatewayReport]) -> None:
-        states = {f"{site}/{gateway}": True for site, gateway in heard}
-        for report in reports:
-            if isinstance(report.message, wire.StatusMessage):
-                states[f"{report.site}/{report.gateway}"] = report.message.state == "online"
-                if report.message.state == "online" and report.message.config != self._config.version:
-                    self._tell_gateway(report.site, report.gateway)  # what was retained can be missed
-        now = self.clock()
-        for anchor, online in states.items():
-            if self._online.get(anchor) is not online:
-                self._online[anchor] = online
-                self._engine.gateway_state(anchor, online, now)
-
-    def _save_report(self, report: GatewayReport) -> None:
-        message = report.message
-        if isinstance(message, wire.StatusMessage):
-            gateways.put_status(self.store, report.site, report.gateway, message.state, message.version, report.at)
-            self.feed.publish("health", {"site": report.site, "gateway": report.gateway, "state": message.state})
-        else:
-            gateways.put_health(self.store, report.site, report.gateway, msgspec.to_builtins(message), report.at)
 
     # -- looking and changing from outside --------------------------------------------------------------------------
 
@@ -262,20 +217,24 @@ class Service:
 
     def device(self, device_id: str) -> Device | None:
         """A registered device, whether its shopper agreed or not."""
-        return self._devices.get(device_id)
+        return self.registry.devices.get(device_id)
 
     def people_changed(self) -> None:
-        """Shoppers, consents or devices were changed in the store: use them from the next turn on."""
+        """Shoppers, consents or devices were changed in the store: use them from now on. Who agrees to nothing any
+        more is forgotten."""
         with self.lock:
+            before = self.registry.agreed
             self._load_people()
+            for shopper in sorted(before - self.registry.agreed):
+                self._settle(self._engine.forget(shopper, self.clock()))
             self.tell_gateways()
 
     def erase(self, shopper: str) -> bool:
         """End the shopper's visits and delete every row about him. False when there is no such shopper."""
         with self.lock:
-            self._engine.forget(shopper, self.clock())
+            self._engine.forget(shopper, self.clock())  # how his visits end is deleted with the rest
             erased = people.erase(self.store, shopper)
-            self._commit_state()
+            self._settle(Step())
             self._load_people()
             self.tell_gateways()
         return erased
@@ -286,10 +245,18 @@ class Service:
             self._use(configuration)
             step = self._engine.set_sites(configuration.sites, self.clock())
             self._engine.set_thresholds(self._ruleset.thresholds())
-            verdicts = self._decide(step.transitions, self.clock())
-            outcome = self._outcome(step, verdicts, self.clock())
-            self._commit(outcome, step, verdicts, ())
+            self._settle(step)
             self.tell_gateways()
+
+    def tell_gateways(self) -> None:
+        """Post the settings in force to every gateway."""
+        self.gateways.tell(gateway_config(self.registry.agreed_devices()), self.configuration.sites)
+
+    def _settle(self, step: Step) -> None:
+        """Decide and commit what a change from outside brought about."""
+        now = self.clock()
+        verdicts = self._decide(step.transitions, now)
+        self._commit(self._outcome(step, verdicts, now), step, verdicts, ())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -328,16 +295,15 @@ class Service:
 
     def _restore(self, configuration: Configuration) -> None:
         self._use(configuration)
-        self._engine = Engine(configuration.sites, self._ruleset.thresholds())
         checkpoint = commits.load_checkpoint(self.store)
+        # Time begins now: a position that the broker has retained from yesterday is not live.
+        self._engine = Engine(configuration.sites, self._ruleset.thresholds(), now=self.clock() - self._reorder)
         if checkpoint is None:
             return
         self._engine.restore(checkpoint.state)
         # Deaf since the last commit: until a gateway is heard again its silence says nothing about any shopper.
-        for site in configuration.sites:
-            for anchor in site.anchors:
-                self._engine.gateway_state(f"{site.id}/{anchor.id}", False, checkpoint.watermark)
-                self._online[f"{site.id}/{anchor.id}"] = False
+        anchors = (f"{site.id}/{anchor.id}" for site in configuration.sites for anchor in site.anchors)
+        self.gateways.lose(anchors, self._engine, checkpoint.watermark)
 
     def _use(self, configuration: Configuration) -> None:
         self.configuration = configuration
@@ -345,26 +311,11 @@ class Service:
         self._load_people()
 
     def _load_people(self) -> None:
-        devices = people.devices(self.store)
-        self._devices: Mapping[str, Device] = {device.id: device for device in devices}
-        self._by_shopper: dict[str, list[Device]] = {}
-        for device in devices:
-            self._by_shopper.setdefault(device.shopper, []).append(device)
-        self._shoppers: Mapping[str, Shopper] = people.everybody(self.store)
-        agreed = [device for device in devices if any(self._shoppers[device.shopper].consents.values())]
-        self._admission = Admission(self.configuration.sites, agreed)
-        self._config = gateway_config(agreed)
-
-    def _devices_of(self, shopper: str) -> Sequence[Device]:
-        return self._by_shopper.get(shopper, ())
+        self.registry = Registry(self.store)
+        self._admission = Admission(self.configuration.sites, self.registry.agreed_devices())
 
     def _secret(self, device_id: str) -> str | None:
-        device = self._devices.get(device_id)
-        return device.secret if device else None
-
-    def _commit_state(self) -> None:
-        state = commits.Outcome(checkpoint=self._engine.checkpoint(), watermark=self._engine.watermark, at=self.clock())
-        commits.commit(self.store, state)
+        return self.registry.secret(device_id)  # of the registry of this moment
 
     def _count(self, counts: Counter[tuple[str, str]], step: Step, verdicts: Sequence[Verdict]) -> None:
         self.vitals.counts.update(counts)

@@ -34,12 +34,13 @@ class House:
         people_files.seed(self.store, configuration.people, START)
         self.posted: list[tuple[str, bytes]] = []
         self.acknowledged: list[BadMessage | None] = []
+        self.connected = True  # to the broker
         self.restart()
 
     def restart(self) -> None:
         """As after `kill -9`: only the store is left."""
         self.service = Service(self.store, self.configuration, lambda: self.now, Inbox(), Feed())
-        self.service.writer = self
+        self.service.gateways.writer = self
 
     def post(self, topic: str, payload: bytes, retain: bool = False) -> None:
         assert retain
@@ -203,6 +204,19 @@ def test_erasing_a_shopper_leaves_no_row_and_no_state(house: House) -> None:
     assert not house.service.erase("ada")
 
 
+def test_who_takes_every_consent_back_is_forgotten_at_once(house: House) -> None:
+    house.stand(5)
+    assert house.service.inside("ada") == {("demo-store", "coffee-aisle")}
+    for purpose in people.consents(house.store, "ada"):
+        people.set_consent(house.store, "ada", purpose.purpose, False, house.now, "shopper")
+    house.service.people_changed()
+    assert house.service.inside("ada") == set()
+    last = history.transitions(house.store, shopper="ada")[0]
+    assert (last.kind, last.cause) == ("exit", "erased")
+    house.stand(5, first=6)
+    assert house.service.whereabouts("ada") == []
+
+
 def test_a_gateway_that_says_goodbye_holds_its_visits(house: House) -> None:
     house.stand(5)
     (row,) = {topic.split("/")[3] for topic, _ in house.posted}
@@ -213,6 +227,21 @@ def test_a_gateway_that_says_goodbye_holds_its_visits(house: House) -> None:
         house.service.turn([])
     assert ("exit", "coffee-aisle") not in house.kinds()
     assert [one.state for one in gateways.gateways(house.store) if one.gateway == row] == ["offline"]
+
+
+def test_while_the_broker_is_away_visits_are_held(house: House) -> None:
+    house.stand(5)
+    house.connected = False
+    for _ in range(60):
+        house.now += 1
+        house.service.turn([])
+    assert ("exit", "coffee-aisle") not in house.kinds()
+    house.connected = True
+    house.stand(2, first=6)
+    for _ in range(400):
+        house.now += 1
+        house.service.turn([])
+    assert house.kinds()[-1] == ("exit", "coffee-aisle")
 
 
 def test_phones_enter_by_the_same_door(house: House) -> None:
@@ -275,5 +304,3 @@ def dump(store: Store) -> list[str]:
                 shown = {name: value for name, value in row.items() if name not in ("at", "state", "watermark")}
                 rows.append(f"{table.name}: {shown}")
     return sorted(rows)
-
-

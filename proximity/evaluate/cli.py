@@ -90,6 +90,31 @@ def methods(
     _show(rows, [comparison_table(rows)], as_json=as_json)
 
 
+@app.command()
+def density(
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulation; the same one gives the same table.")] = 1,
+    area: Annotated[
+        list[float] | None, typer.Option("--area", help="m² a gateway; may be repeated. Default: 10, 30 and 100.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="May be repeated. Default: strongest, zones and grid.")
+    ] = None,
+    people: Annotated[int, typer.Option("--people", min=1, help="Shoppers in the store over the time.")] = 12,
+    minutes: Annotated[float, typer.Option("--minutes", min=1.0, help="Simulated time.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Zone accuracy by how many gateways hang in a simulated store with walls, shelves and bodies."""
+    from proximity.evaluate import density as measured
+    from proximity.evaluate.tables import density_table
+
+    try:
+        areas, names = area or measured.AREAS, method or measured.METHODS
+        rows = list(measured.density(seed, areas, names, people, minutes * 60.0))
+    except ProximityError as error:
+        raise _failed(error) from None
+    _show(rows, [density_table(rows)], as_json=as_json)
+
+
 def _show(report: Any, tables: Iterable[Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rounded(msgspec.to_builtins(report))))

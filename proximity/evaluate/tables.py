@@ -7,6 +7,7 @@ from rich.table import Table
 
 from proximity.evaluate.compare import Compared
 from proximity.evaluate.danis import DanisReport
+from proximity.evaluate.density import Density
 from proximity.evaluate.metrics import Calibration, Errors, Events
 from proximity.evaluate.sal_rb import SalReport
 
@@ -106,5 +107,17 @@ def comparison_table(rows: Sequence[Compared]) -> Table:
         still = NOTHING if r.stationary_zone_changes is None else str(r.stationary_zone_changes)
         table.add_row(
             r.method, *position, _share(r.zone_right), _share(r.zone_right_clear), still, *walk, extra, f"{r.cost:.1f}"
+        )
+    return table
+
+
+def density_table(rows: Sequence[Density]) -> Table:
+    """One row for each density and method."""
+    table = _table("simulated store", "m²", "gateways", "method", "right", "none", "found", "delay", "p95", "false/h")
+    for r in rows:
+        figures = (r.delay_median, r.delay_p95, r.false_switches)
+        shown = (NOTHING if f is None else f"{f:.1f}" for f in figures)
+        table.add_row(
+            f"{r.area:g}", str(r.gateways), r.method, _share(r.right), _share(r.none), _share(r.found), *shown
         )
     return table

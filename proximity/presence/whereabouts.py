@@ -1,8 +1,11 @@
 """Where devices are now, for maps and the API: a look at the state that changes nothing."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from shapely.geometry import Point
+from shapely.ops import nearest_points
 
 from proximity.model import Whereabouts
 from proximity.observations import Ints
@@ -12,6 +15,9 @@ from proximity.presence.ledger import Ledger
 from proximity.presence.people import Devices
 from proximity.presence.visits import Claims
 from proximity.site.frames import to_local
+from proximity.site.model import Site
+
+EDGE = 0.5  # m from the border at which a place that was moved into a zone is put: half the width of a person
 
 
 def whereabouts(
@@ -35,6 +41,9 @@ def whereabouts(
         zones = ledger.zones_of(shopper)
         site, x, y = _by_radio(row, now, devices, hearing)
         lat = lon = None
+        names = tuple(catalogue.name(zone)[1] for zone in zones)
+        if site is not None and x is not None and y is not None:
+            x, y = _into(catalogue.sites[site], names, x, y)
         if not math.isnan(devices.fix_at[row]):
             lat, lon = float(devices.lat[row]), float(devices.lon[row])
             if site is None or devices.fix_at[row] > hearing.radios[site].slots.heard[devices.slot[row]]:
@@ -45,7 +54,7 @@ def whereabouts(
                 device=devices.names[row],
                 shopper=shopper_names[shopper],
                 site=None if site is None else catalogue.sites[site].id,
-                zones=tuple(catalogue.name(zone)[1] for zone in zones),
+                zones=names,
                 confidence=float(confidence[row]),
                 at=float(devices.seen[row]),
                 x=x,
@@ -70,6 +79,22 @@ def _by_radio(
         return None, None, None
     x, y = radio.locator.position(np.array([slot], dtype=np.int32), now)[0].tolist()
     return number, None if math.isnan(x) else x, None if math.isnan(y) else y
+
+
+def _into(site: Site, names: Sequence[str], x: float, y: float) -> tuple[float, float]:
+    """The place as it is, or when it lies outside the indoor zones that the shopper is in, the nearest one inside.
+
+    The visit weighs evidence over time, the estimate of the place is of the moment: where they differ, the visit is
+    the better witness.
+    """
+    inside = [zone.outline for zone in site.zones if zone.id in names and not zone.outdoor and zone.frame == "local"]
+    place = Point(x, y)
+    if not inside or any(outline.covers(place) for outline in inside):
+        return x, y
+    nearest = min(inside, key=place.distance)
+    smaller = nearest.buffer(-EDGE)
+    found = nearest_points(nearest if smaller.is_empty else smaller, place)[0]
+    return float(found.x), float(found.y)
 
 
 def _by_fix(number: int | None, lat: float, lon: float, catalogue: Catalogue) -> tuple[float | None, float | None]:

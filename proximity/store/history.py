@@ -32,7 +32,7 @@ def transitions(
     """Newest first; `since` ≤ at < `until`."""
     table = _transitions
     where = _equal(table, shopper=shopper, site=site, zone=zone, kind=kind) + _between(table.c.at, since, until)
-    # Within one instant an exit comes before an enter, and that before a dwell; the alphabet has it the other way round.
+    # Within one instant: exit, then enter, then dwell. The alphabet has it the other way round, as wanted here.
     order = (table.c.at.desc(), table.c.kind, table.c.id)
     statement = sa.select(table).where(*where).order_by(*order).limit(limit)
     with store.connect() as connection:
