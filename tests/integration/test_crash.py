@@ -121,7 +121,9 @@ def pending(served: Served) -> int:
 def alternate(served: Served) -> None:
     """Enter and exit follow one another for each shopper and zone."""
     t = tables.transitions.c
-    rows = served.query(sa.select(t.shopper, t.zone, t.kind, t.visit).where(t.kind.in_(["enter", "exit"])).order_by(t.at))
+    rows = served.query(
+        sa.select(t.shopper, t.zone, t.kind, t.visit).where(t.kind.in_(["enter", "exit"])).order_by(t.at)
+    )
     open_visits: dict[tuple[str, str], str] = {}
     for shopper, zone, kind, visit in rows:
         if kind == "enter":

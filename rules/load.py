@@ -1,0 +1,301 @@
+"""Rule files -> a rule set, or every mistake of every file.
+
+`load_rules` is pure: names and texts in, a rule set or diagnostics out. `read_rules` is the thin shell that reads the
+files. One error anywhere gives no rule set: a folder is loaded whole or not at all.
+"""
+
+import copy
+import gc
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from proximity.document import Diagnostic, Document, Mark, check_shape, load, parse
+from proximity.model import derive_id
+from rules import schema
+from rules.build import Builder
+from rules.catalog import Catalog
+from rules.expressions import Compiler
+from rules.header import Part, Shared, share
+from rules.lint import Site, disagreements, lint, unused
+from rules.ruleset import Rule, RuleSet
+from rules.schedule import Place
+
+SUFFIX = ".rules.yaml"
+_LATER, _LATER_TRIGGERS = frozenset(schema.LATER_RULE_KEYS), frozenset(schema.LATER_TRIGGERS)
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The outcome of a load. `ruleset` is None when one of the diagnostics is an error."""
+
+    ruleset: RuleSet | None
+    diagnostics: list[Diagnostic]
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """Those that prevent the load."""
+        return [one for one in self.diagnostics if one.severity == "error"]
+
+
+def read_rules(paths: Path | Iterable[Path], catalog: Catalog) -> Loaded:
+    """Read and load rule files. A folder stands for the `*.rules.yaml` files in it and below.
+
+    Diagnostics name a file by its path as given, a folder's files by their path in the folder.
+    """
+    with _without_collecting():
+        documents, strays = _read(paths)
+        loaded = load_documents(documents, catalog)
+    return Loaded(loaded.ruleset, sorted([*loaded.diagnostics, *strays], key=lambda one: one.sort_key))
+
+
+def _read(paths: Path | Iterable[Path]) -> tuple[list[Document], list[Diagnostic]]:
+    """The rule files, and warnings about files that look like some."""
+    documents: list[Document] = []
+    strays: list[Diagnostic] = []
+    for path in [paths] if isinstance(paths, Path) else paths:
+        if not path.is_dir():
+            documents.append(load(path, str(path)))
+            continue
+        for file in sorted(path.rglob("*.y*ml")):
+            name = file.relative_to(path).as_posix()
+            if file.name.endswith(SUFFIX):
+                documents.append(load(file, name))
+            elif not file.name.endswith(".test.yaml"):
+                message = f"not read: the name of a rule file ends in `{SUFFIX}`"
+                strays.append(Diagnostic(Mark(name, 1, 1), "warning", "W001", message))
+    return documents, strays
+
+
+def load_rules(files: Mapping[str, str], catalog: Catalog) -> Loaded:
+    """Load rule files given as name -> text."""
+    with _without_collecting():
+        return load_documents([parse(text, name) for name, text in files.items()], catalog)
+
+
+def load_documents(documents: Sequence[Document], catalog: Catalog) -> Loaded:
+    """Load parsed rule files. Never raises for what a file holds; their order changes nothing.
+
+    ValueError when a store of the catalog has a time zone or opening hours that cannot be read.
+    """
+    with _without_collecting():
+        return _load(sorted(documents, key=lambda document: document.file), catalog)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Leave out garbage collection: a load makes millions of objects and nearly no garbage.
+
+    With 10,000 rules the collector, which looks at all objects again and again, would take a third of the time.
+    """
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _load(documents: Sequence[Document], catalog: Catalog) -> Loaded:
+    places = {store.id: Place.of(store) for store in catalog.stores}
+    compiler = Compiler(catalog.attributes)
+    found: list[Diagnostic] = [one for document in documents for one in document.diagnostics]
+    parts = []
+    for document in documents:
+        header, wrong = _header(document)
+        found += wrong
+        if header is not None:
+            parts.append((document, header))
+    shared = share(parts, compiler, complete=not any(one.severity == "error" for one in found))
+    found += shared.diagnostics
+    rules, used, wrong = _rules(parts, shared, catalog)
+    found += [*wrong, *disagreements(rules)]
+    if not any(one.severity == "error" for one in found):
+        found += [*lint(rules, catalog), *unused(shared, used)]
+    found = sorted(set(found), key=lambda one: (one.sort_key, one.message))
+    if any(one.severity == "error" for one in found):
+        return Loaded(None, found)
+    version = derive_id(*(part for document in documents for part in (document.file, document.text)))
+    by_id = {rule_id: rule for rule_id, (rule, _) in rules.items()}
+    files = {document.file: document.text for document in documents}
+    return Loaded(RuleSet(version, by_id, catalog, places, compiler, files, shared.windows), found)
+
+
+def _header(document: Document) -> tuple[schema.Header | None, list[Diagnostic]]:
+    data = document.data
+    if any(one.code.startswith("E00") and one.code != "E002" for one in document.diagnostics):
+        return None, []
+    if data is None:
+        return None, [document.diagnostic((), "E106", "the file is empty", "it begins with `rules:`")]
+    if not isinstance(data, dict):
+        return None, [document.diagnostic((), "E106", "the file must be a mapping", "it begins with `rules:`")]
+    rules = data.get("rules")
+    stated = "rules" in data
+    data = copy.deepcopy({key: value for key, value in data.items() if key != "rules"})
+    if stated:
+        data["rules"] = [None] * len(rules) if isinstance(rules, list) else rules  # each is checked by itself
+    found: list[Diagnostic] = []
+    if isinstance(data.get("defaults"), dict):
+        found += _hold(document, ("defaults", "quiet"), data["defaults"].get("quiet"))
+    header, wrong = _shape(document, schema.Header, (), data)
+    return header, found + wrong
+
+
+def _rules(
+    parts: Sequence[Part], shared: Shared, catalog: Catalog
+) -> tuple[dict[str, tuple[Rule, Site]], set[tuple[str, str]], list[Diagnostic]]:
+    rules: dict[str, tuple[Rule, Site]] = {}
+    used: set[tuple[str, str]] = set()
+    found: list[Diagnostic] = []
+    first: dict[str, Document] = {}
+    places: dict[str, int] = {}
+    for document, header in parts:
+        for index in range(len(header.rules)):
+            data = document.data["rules"][index]
+            name = data.get("id") if isinstance(data, dict) else None
+            prefix = f'rule "{name}"' if isinstance(name, str) else f"rule {index + 1}"
+            if isinstance(name, str) and name in first:
+                line = first[name].mark(("rules", places[name], "id")).line
+                message = f"another rule has this id, at {first[name].file}:{line}"
+                wrong = [document.diagnostic(("rules", index, "id"), "E107", message, "give one of them another id")]
+                found += _prefixed(wrong, prefix)
+            elif isinstance(name, str):
+                first[name], places[name] = document, index
+            rule, uses, wrong = _rule(document, index, shared, catalog)
+            found += _prefixed(wrong, prefix)
+            used |= uses
+            if rule is not None:
+                rules[rule.id] = (rule, (document, index))
+    return rules, used, found
+
+
+def _prefixed(found: Iterable[Diagnostic], prefix: str) -> list[Diagnostic]:
+    return [replace(one, message=f"{prefix}: {one.message}") for one in found]
+
+
+def _rule(
+    document: Document, index: int, shared: Shared, catalog: Catalog
+) -> tuple[Rule | None, set[tuple[str, str]], list[Diagnostic]]:
+    loc = ("rules", index)
+    data = document.data["rules"][index]
+    if not isinstance(data, dict):
+        hint = "a rule begins with `id:`"
+        return None, set(), [document.diagnostic(loc, "E103", "must be a mapping (`key: value`)", hint)]
+    data, later = _strip_later(document, loc, data)
+    shape, wrong = _shape(document, schema.Rule, loc, data)
+    if any(one.code == "E105" for one in later):
+        # What a key of a later version would have provided is not missing.
+        wrong = [one for one in wrong if not (one.code in ("E102", "E104") and _follows_from_later(one))]
+    found = later + wrong
+    if shape is None:
+        return None, set(), found
+    builder = Builder(document, index, shape, shared, catalog)
+    rule = builder.build()
+    if found:  # parts were left out to go on, so only certain errors count
+        return None, builder.used, found + [one for one in builder.diagnostics if one.severity == "error"]
+    return rule, builder.used, builder.diagnostics
+
+
+def _follows_from_later(diagnostic: Diagnostic) -> bool:
+    return diagnostic.message.startswith(("`say` is missing", "`when`: needs one trigger"))
+
+
+def _strip_later(
+    document: Document, loc: tuple[str | int, ...], data: dict[str, Any]
+) -> tuple[dict[str, Any], list[Diagnostic]]:
+    """Take out the keys of the language that this version does not act on, and say so. `data` itself stays whole."""
+    if not _has_later(data):
+        return data, []
+    data = copy.deepcopy(data)
+    found: list[Diagnostic] = []
+
+    def take(where: Any, key: str, *path: str, hint: str = "remove it") -> None:
+        if isinstance(where, dict) and key in where:
+            del where[key]
+            message = f"`{key}` is not available in this version"
+            found.append(document.diagnostic((*loc, *path, key), "E105", message, hint, key=True))
+
+    for key in schema.LATER_RULE_KEYS:
+        take(data, key)
+    when = data.get("when")
+    for key in schema.LATER_TRIGGERS:
+        if isinstance(when, dict) and key in when:
+            message = f"the trigger `{key}` is not available in this version"
+            found.append(
+                document.diagnostic((*loc, "when", key), "E105", message, "use enter, exit or dwell", key=True)
+            )
+            del when[key]
+    if isinstance(when, dict):
+        hint = "remove it; the shop's `exit_after` already forgives moments in which nobody is heard"
+        take(when.get("dwell"), "forgive", "when", "dwell", hint=hint)
+    found += _hold(document, (*loc, "quiet"), data.get("quiet"))
+    return data, found
+
+
+def _has_later(data: dict[str, Any]) -> bool:
+    when, quiet = data.get("when"), data.get("quiet")
+    if not _LATER.isdisjoint(data) or (isinstance(quiet, dict) and quiet.get("then") == "hold"):
+        return True
+    dwell = when.get("dwell") if isinstance(when, dict) else None
+    return isinstance(when, dict) and (
+        not _LATER_TRIGGERS.isdisjoint(when) or (isinstance(dwell, dict) and "forgive" in dwell)
+    )
+
+
+def _hold(document: Document, loc: tuple[str | int, ...], quiet: Any) -> list[Diagnostic]:
+    if isinstance(quiet, dict) and quiet.get("then") == "hold":
+        quiet["then"] = "drop"
+        message = "`then: hold` is not available in this version"
+        return [document.diagnostic((*loc, "then"), "E105", message, "write `then: drop`")]
+    return []
+
+
+def _shape(
+    document: Document, model: type[_Model], loc: tuple[str | int, ...], data: dict[str, Any]
+) -> tuple[_Model | None, list[Diagnostic]]:
+    """The model and what is wrong; where it can, that of the right parts, so that more mistakes show at once."""
+    shape, found = check_shape(document, model, loc, data=data)
+    if shape is not None:
+        return shape, []
+    found = tidy(found)
+    data = copy.deepcopy(data)
+    for _ in range(3):  # taking one thing out can uncover another
+        try:
+            return model.model_validate(data), found
+        except pydantic.ValidationError as error:
+            for detail in error.errors(include_url=False):
+                _prune(data, detail["loc"])
+    return None, found
+
+
+def tidy(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Items of lists by their number from 1; and a key is not missing when another is its misspelling."""
+    meant = {one.hint for one in found if one.code == "E101"}
+    kept = []
+    for one in found:
+        missing = re.match(r"`(\w+)` is missing", one.message)
+        if missing is None or f"did you mean `{missing[1]}`?" not in meant:
+            text = re.sub(r"^`(\d+)`", lambda match: f"item {int(match[1]) + 1}", one.message)
+            text = re.sub(r"^(`.*`): (?:\w+) should have at least 1 .*", r"\1 is empty", text)
+            kept.append(replace(one, message=text))
+    return kept
+
+
+def _prune(data: Any, loc: Sequence[str | int]) -> None:
+    """Take out the innermost mapping entry on the way to `loc`, which also names what is no part of the data."""
+    owner: dict[Any, Any] | None = None
+    entry: Any = None
+    for part in loc:
+        if isinstance(data, dict) and part in data:
+            owner, entry, data = data, part, data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+    if owner is not None:
+        owner.pop(entry, None)

@@ -1,0 +1,116 @@
+"""What a rule says: by language, or by arm and language, with every template checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from proximity.document import did_you_mean
+from rules import schema
+from rules.experiments import CONTROL
+from rules.header import at_faults
+from rules.ruleset import Conditions, Message
+from rules.templates import check_template, literal_size
+from rules.values import language
+
+if TYPE_CHECKING:
+    from rules.build import Builder, Loc
+
+PUSH_BYTES = 3000  # what push services take for certain: their 4096 bytes hold keys, ids and padding too
+
+
+def by_language(say: Mapping[str, Any]) -> dict[str, schema.Message] | None:
+    """What is said, when it is by language."""
+    found = {key: one for key, one in say.items() if isinstance(one, schema.Message)}
+    return found if len(found) == len(say) else None
+
+
+def by_arm(say: Mapping[str, Any]) -> dict[str, dict[str, schema.Message]] | None:
+    """What is said, when it is by arm, then by language."""
+    found = {key: one for key, one in say.items() if not isinstance(one, schema.Message)}
+    return found if len(found) == len(say) else None
+
+
+class Wording:
+    """Builds the messages of a rule; what is wrong with them goes to the builder."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        self._rule = builder.rule
+
+    def build(self, conditions: Conditions, *, service: bool) -> dict[str, Mapping[str, Message]]:
+        """What is said by arm, then by language; without an experiment the only arm is ``."""
+        certain = frozenset(
+            name
+            for check in conditions.all
+            for name in check.expression.certain
+            if check.policies[name] != "pass" and self._builder.catalog.attributes.types[name].shape != "map"
+        )
+        said = by_arm(self._rule.say)
+        written = self._builder.document.data["rules"][self._builder.index]
+        if self._rule.experiment is None:
+            if said is not None and "experiment" in written:
+                return {}  # it has an error of its own
+            if said is not None:
+                self._builder.say_at(("say",), "E111", "`say` is by arm, and the rule has no `experiment`",
+                             "name the languages first, or add an `experiment`", key=True)  # fmt: skip
+                return {}
+            return {"": self._languages(("say",), by_language(self._rule.say) or {}, certain)}
+        arms = self._rule.experiment.arms
+        if said is None:
+            hint = f"name the arm first: say: {{{min(arms)}: {{en: {{title: …, body: …}}}}, …}}"
+            self._builder.say_at(
+                ("say",), "E111", "the rule has an `experiment`, and `say` is not by arm", hint, key=True
+            )
+            return {}
+        strangers = {arm: did_you_mean(arm, arms) for arm in said if arm not in arms}
+        for arm, meant in strangers.items():
+            message = f"`{arm}` is not an arm of {self._rule.experiment.name}"
+            self._builder.say_at(("say", arm), "E111", message, meant, key=True)
+        named = {*written.get("say", ())}  # also those whose messages have errors of their own
+        silent = [arm for arm in arms if arm not in named and f"did you mean `{arm}`?" not in strangers.values()]
+        for arm in silent:
+            if arm != CONTROL or service:
+                why = (
+                    "a service rule always says something" if arm == CONTROL else "only an arm `control` may be silent"
+                )
+                self._builder.say_at(("say",), "E111", f"the arm `{arm}` says nothing", why, key=True)
+        return {arm: self._languages(("say", arm), messages, certain) for arm, messages in said.items()}
+
+    def _languages(self, loc: Loc, said: Mapping[str, schema.Message], certain: frozenset[str]) -> dict[str, Message]:
+        order = [code for code in self._builder.shared.languages if code in said]
+        order += [code for code in said if code not in order]
+        messages = {code: self._message((*loc, code), code, said[code], certain) for code in order}
+        for code in self._builder.shared.languages:
+            if code not in said:
+                self._builder.say_at(loc, "W020", f"nothing is said in `{code}`",
+                             f"who reads only that gets `{order[0]}`", key=True, severity="warning")  # fmt: skip
+        return {code: message for code, message in messages.items() if message is not None}
+
+    def _message(self, loc: Loc, code: str, given: schema.Message, certain: frozenset[str]) -> Message | None:
+        try:
+            language(code)
+        except ValueError as error:
+            self._builder.say_at(loc, "E104", str(error), key=True)
+        parts: dict[str, Any] = {}
+        for part in ("title", "body", "url"):
+            text = getattr(given, part)
+            if text is None:
+                continue
+            template, faults = check_template(text, self._builder.catalog.attributes, certain)
+            self._builder.diagnostics += at_faults(
+                self._builder.document, (*self._builder.loc, *loc, part), text, faults
+            )
+            parts[part] = template
+        if given.url is not None and not given.url.startswith(("https://", "http://", "{{", "{%")):
+            self._builder.say_at((*loc, "url"), "E309", "the url must begin with `https://`")
+        texts = (given.title, given.body, given.url or "")
+        size = sum(map(literal_size, texts)) if sum(map(len, texts)) > PUSH_BYTES // 4 else 0  # UTF-8: 4 bytes at most
+        if size > PUSH_BYTES and "push" in self._rule.deliver.channels:
+            message = f"the message has {size} bytes; push services take about {PUSH_BYTES}"
+            self._builder.say_at(
+                loc, "W041", message, "shorten it, or put the long text behind a `url`", key=True, severity="warning"
+            )
+        if None in parts.values():
+            return None
+        return Message(parts["title"], parts["body"], parts.get("url"), self._builder.place_of(*loc))

@@ -1,0 +1,82 @@
+"""The JSON Schema for editors: current, and of one opinion with the loader as far as a schema can be."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from proximity.document import parse
+from rules.json_schema import DIALECT, rules_schema, rules_schema_text
+from rules.load import load_rules
+from tests.rules.support import CATALOG
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "tests/rules").rglob("*.rules.yaml"))
+SHIPPED = ROOT / "config/schema/rules-v1.json"
+SCHEMA = Draft202012Validator(rules_schema())
+# What the loader says about the form of a file; all other codes are about meaning, which a schema cannot know.
+FORM = {"E101", "E102", "E103", "E104", "E105", "E106"}
+# Mistakes of form that a schema cannot see, because two values have to be compared.
+BEYOND = {
+    "arms-90.rules.yaml": "the arms do not add to 100",
+    "holdout-decimals.rules.yaml": "a percentage with three decimals; multiples of 0.01 are not exact in binary",
+    "limit-calendar.rules.yaml": "a calendar window takes two durations only",
+    "runs-order.rules.yaml": "one date is not after the other",
+    "window-no-length.rules.yaml": "`from` and `to` are the same",
+}
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(rules_schema())
+    assert rules_schema()["$schema"] == DIALECT
+
+
+def test_the_shipped_schema_is_current() -> None:
+    assert SHIPPED.read_text() == rules_schema_text(), "run: proximity rules schema > config/schema/rules-v1.json"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_schema_and_loader_agree(path: Path) -> None:
+    document = parse(path.read_text(), path.name)
+    if document.diagnostics:
+        pytest.skip("not YAML")
+    codes = {one.code for one in load_rules({path.name: document.text}, CATALOG).diagnostics}
+    problems = [error.message for error in SCHEMA.iter_errors(document.data)]
+    if path.name in BEYOND:
+        assert codes & FORM, f"{path.name} has no mistake of form any more"
+        assert problems == []
+    else:
+        assert bool(problems) == bool(codes & FORM), (codes, problems)
+
+
+def test_the_exceptions_exist() -> None:
+    assert set(BEYOND) <= {path.name for path in FILES}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.rules.yaml")), ids=lambda path: path.name)
+def test_shipped_rules_fit_and_name_the_schema_where_editors_look(path: Path) -> None:
+    assert [error.message for error in SCHEMA.iter_errors(parse(path.read_text(), path.name).data)] == []
+    first = path.read_text().splitlines()[0]
+    if first.startswith("# yaml-language-server:"):
+        named = path.parent / first.partition("$schema=")[2]
+        assert named.resolve() == SHIPPED.resolve()
+
+
+def _properties(node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        yield from node.get("properties", {}).items()
+        for value in node.values():
+            yield from _properties(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _properties(value)
+
+
+def test_the_schema_explains_what_a_name_does_not() -> None:
+    found = dict(_properties(rules_schema()))
+    for key in ("zone", "tag", "initial", "for", "during", "missing", "scope", "only_while", "on_exit", "group", "say"):
+        assert "description" in found[key], key
+    assert "null" not in json.dumps(found["say"])
