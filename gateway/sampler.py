@@ -51,21 +51,26 @@ class Sampler:
         self.configure(every, keep)
 
     def configure(self, every: float, keep: tuple[str, ...] | None) -> None:
-        """Use another sample length (seconds) and other prefixes of device ids. `keep` None: every beacon format."""
+        """Use another sample length (seconds) and other ids to report. `keep` None: every beacon format.
+
+        An entry that ends in ":" or "-", or is empty, is what ids begin with; any other is a whole id.
+        """
         if not (math.isfinite(every) and every > 0):
             raise ValueError(f"a sample of {every} s cannot be taken")
         self._ready = self._drain(None)  # what is open was cut by the old length
         self.every = every
-        self.keep = BEACONS if keep is None else keep
+        keep = BEACONS if keep is None else keep
+        self._beginnings = tuple(one for one in keep if one == "" or one[-1] in ":-")
+        self._whole = frozenset(keep) - frozenset(self._beginnings)
 
     def wants(self, device: str | None) -> bool:
-        """Whether the id starts with one of the prefixes to keep."""
-        return device is not None and device.startswith(self.keep)
+        """Whether the id is one to report."""
+        return device is not None and (device in self._whole or device.startswith(self._beginnings))
 
     def hear(self, device: str | None, rssi: float, at: float, power: float | None = None) -> bool:
         """One packet of `device`, heard at `at` seconds with `rssi` dBm. True: it counts towards a row."""
         self.heard += 1
-        if device is None or not device.startswith(self.keep):
+        if device is None or not (device in self._whole or device.startswith(self._beginnings)):
             self.ignored += 1
             return False
         if rssi == 0 or not MISSING < rssi <= STRONGEST or not -1e12 < at < 1e12:  # NaN fails the comparisons too

@@ -58,7 +58,9 @@ class GatewaySettings:
     spool: Path | None = None  # None: in memory
     spool_mb: int = 64
     sample_every: float = 1.0  # seconds; the service's configuration replaces it
-    keep: tuple[str, ...] | None = None  # prefixes of device ids; None: every beacon format, no address
+    keep: tuple[str, ...] | None = (
+        None  # ids, or beginnings that end in ":" or "-"; None: every beacon format, no address
+    )
     adapter: str | None = None  # hci1, or the adapter's address; None: the first
     scan: Literal["active", "passive"] = "active"
     quiet_after: float = 90.0  # seconds without a packet
@@ -280,7 +282,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("spool", _path, "directory for messages that wait; replay and simulated keep them in memory without it"),
     Setting("spool_mb", _whole(1, 100_000), "megabytes that may wait before the oldest is given up"),
     Setting("sample_every", _number(0.2, 60), "seconds of one sample, until the service says otherwise"),
-    Setting("keep", _prefixes, "prefixes of device ids to report, until the service says otherwise"),
+    Setting(
+        "keep", _prefixes, "device ids to report, or beginnings that end in : or -, until the service says otherwise"
+    ),
     Setting("adapter", _text, "Bluetooth adapter: hci1, or its address, which stays when adapters are renumbered"),
     Setting("scan", _one_of("active", "passive"), "active, or passive with fall-back to active"),
     Setting("quiet_after", _number(1, 86_400), "seconds without a packet until the radio counts as quiet"),

@@ -117,7 +117,7 @@ class ConfigMessage(msgspec.Struct, frozen=True):
     version: int
     v: Literal[1] = 1
     sample_every: float = 1.0  # seconds
-    keep: list[str] | None = None  # prefixes of device ids to report; None: every known beacon format
+    keep: list[str] | None = None  # ids, or beginnings ending in ":" or "-"; None: every beacon format
 
 
 class CommandMessage(msgspec.Struct, frozen=True):

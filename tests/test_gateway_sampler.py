@@ -108,3 +108,20 @@ def test_no_packet_is_lost_or_counted_twice(packets: list[tuple[str, int, int]],
             sum(p[1] for p in packets if p[0] == device), abs=0.05 * len(packets) + 1e-6
         )
         assert sum(r.packets * r.at for r in mine) == pytest.approx(sum(p[2] / 1000 for p in packets if p[0] == device))
+
+
+KEPT = [
+    (("ibeacon:u:1:1",), "ibeacon:u:1:1", True),
+    (("ibeacon:u:1:1",), "ibeacon:u:1:10", False),  # a whole id is not the beginning of a longer one
+    (("ibeacon:u:",), "ibeacon:u:1:10", True),
+    (("ibeacon:e2c56db5-",), "ibeacon:e2c56db5-dffb:1:1", True),
+    (("",), "anything", True),
+    ((), "ibeacon:u:1:1", False),
+]
+
+
+@pytest.mark.parametrize(("keep", "device", "kept"), KEPT)
+def test_whole_ids_and_beginnings(keep: tuple[str, ...], device: str, kept: bool) -> None:
+    sampler = Sampler(1.0, keep)
+    assert sampler.wants(device) is kept
+    assert sampler.hear(device, -60.0, 10.0) is kept

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from proximity import wire
 from proximity.model import Device
 
-MOST_EXACT = 200  # ids that are listed one by one; beyond, a gateway's packets would each be compared with too many
+MOST_EXACT = 2_000  # ids that are listed one by one: a message of about 100 kB; beyond, by what they begin with
 SAMPLE_EVERY = 1.0  # s
 _EPHEMERAL = {"irk": "mac:", "eid": "eid:"}  # kinds whose ids on air change: only the service can resolve them
 _ON_AIR = frozenset({"ibeacon", "eddystone", "altbeacon", "mac"})
@@ -15,14 +15,15 @@ _ON_AIR = frozenset({"ibeacon", "eddystone", "altbeacon", "mac"})
 def gateway_config(devices: Iterable[Device]) -> wire.ConfigMessage:
     """Settings for every gateway, from the devices of shoppers who agreed.
 
-    `keep` lists whole ids while they are few, else what they begin with up to their last two parts (an iBeacon's UUID,
-    an Eddystone namespace). The version is a checksum of the content, so equal settings have equal versions.
+    `keep` lists whole ids while they are few, else what they begin with (an iBeacon's UUID, an Eddystone namespace). The
+    version is a checksum of the content, so equal settings have equal versions.
     """
     known = list(devices)
     exact = sorted({device.id for device in known if device.kind in _ON_AIR})
     keep = {_EPHEMERAL[device.kind] for device in known if device.kind in _EPHEMERAL}
     keep |= set(exact) if len(exact) <= MOST_EXACT else {_prefix(name) for name in exact}
-    listed = sorted(one for one in keep if not any(one != other and one.startswith(other) for other in keep))
+    beginnings = tuple(one for one in keep if one.endswith(":"))
+    listed = sorted(one for one in keep if one in beginnings or not one.startswith(beginnings))
     return wire.ConfigMessage(zlib.crc32("\n".join(listed).encode()), sample_every=SAMPLE_EVERY, keep=listed)
 
 
