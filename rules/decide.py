@@ -114,7 +114,7 @@ def _consent(rule: Rule, moment: Moment) -> Answer:
         said = "refused" if rule.purpose in shopper.consents else "not given"
         return "no_consent", Stage("consent", False, f"consent to {rule.purpose} {said}", where=where or rule.where)
     reachable = moment.facts.reachable
-    if not any(channel in reachable for channel in rule.channels):
+    if reachable.isdisjoint(rule.channels):
         detail = f"reachable by {', '.join(sorted(reachable)) or 'nothing'}; the rule uses {', '.join(rule.channels)}"
         return "no_channel", Stage("consent", False, detail, where=rule.places.get("deliver", rule.where))
     return None, Stage("consent", True, f"consented to {rule.purpose}", where=where)
@@ -177,8 +177,10 @@ def _quiet(rule: Rule, moment: Moment) -> Answer:
 
 
 def _experiment(rule: Rule, moment: Moment) -> Answer:
-    values: dict[str, Any] = {}
     holdout, experiment = rule.holdout, rule.experiment
+    if holdout is None and experiment is None:
+        return None, Stage("experiment", True)
+    values: dict[str, Any] = {}
     if holdout is not None:
         values["holdout"] = {"name": holdout.name, "bucket": bucket(holdout.name, moment.transition.shopper)}
         if moment.held_out(holdout):

@@ -14,6 +14,7 @@ from proximity.document import Diagnostic, Document, did_you_mean
 from rules import schema
 from rules.attributes import Attributes
 from rules.expressions import Compiler, Expression
+from rules.forms import PUBLIC_HOLIDAYS
 from rules.limits import Limit
 from rules.positions import place
 from rules.ruleset import Policy
@@ -169,8 +170,8 @@ def _window(shared: Shared, document: Document, name: str, window: schema.Window
         start=window.from_ or 0,
         end=1440 if window.to is None else window.to,
         days=frozenset(days),
-        public_holidays=schema.PUBLIC_HOLIDAYS in window.except_,
-        dates=frozenset(date.fromisoformat(one) for one in window.except_ if one != schema.PUBLIC_HOLIDAYS),
+        public_holidays=PUBLIC_HOLIDAYS in window.except_,
+        dates=frozenset(date.fromisoformat(one) for one in window.except_ if one != PUBLIC_HOLIDAYS),
         where=where(document, loc),
     )
 

@@ -4,14 +4,11 @@ Meaning (does the zone exist, does the condition compile) is checked afterwards,
 is made from the same models, in `json_schema`; the docstrings under fields are what an editor shows.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -21,62 +18,40 @@ from pydantic import (
 )
 
 from rules import values
+from rules.forms import (
+    EXCEPT_SCHEMA,
+    LANGUAGES_SCHEMA,
+    PUBLIC_HOLIDAYS,
+    STRICT,
+    Date,
+    Duration,
+    LastDate,
+    Names,
+    Percent,
+    Slug,
+    TimeOfDay,
+    one_of,
+    some_of,
+)
 
 TRIGGERS = ("enter", "exit", "dwell")
 CHANNELS = ("push", "inbox", "webhook")
 STATUSES = ("draft", "review", "approved", "live", "paused", "ended")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-PUBLIC_HOLIDAYS = "public-holidays"
 
 Missing = Literal["skip", "pass", "fail"]
-Duration = Annotated[float, BeforeValidator(values.duration), WithJsonSchema(values.DURATION_SCHEMA)]
-TimeOfDay = Annotated[int, BeforeValidator(values.time_of_day), WithJsonSchema(values.TIME_SCHEMA)]
-Slug = Annotated[str, BeforeValidator(values.slug), WithJsonSchema(values.SLUG_SCHEMA)]
-Date = Annotated[datetime | None, BeforeValidator(values.moment), WithJsonSchema(values.DATE_SCHEMA)]
-LastDate = Annotated[datetime | None, BeforeValidator(values.last_moment), WithJsonSchema(values.DATE_SCHEMA)]
-
-
-def _one_or_more(value: Any) -> tuple[str, ...]:
-    found = [value] if isinstance(value, str) else value
-    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one for one in found):
-        raise ValueError(f"must be a name or a list of names, not {values.show(value)}")
-    if len(set(found)) < len(found):
-        raise ValueError("names something twice")
-    return tuple(found)
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), WithJsonSchema(values.NAMES_SCHEMA)]
-
-
-# Shapes that validators check, in the words of JSON Schema.
-LANGUAGES_SCHEMA = {
-    "anyOf": [
-        {"type": "array", "items": values.LANGUAGE_SCHEMA, "minItems": 1, "uniqueItems": True},
-        {"type": "null"},
-    ]
-}
-EXCEPT_SCHEMA = {
-    "type": "array",
-    "items": {"anyOf": [{"const": PUBLIC_HOLIDAYS}, {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}]},
-}
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    """Unknown keys are errors, and nothing is converted in silence."""
 
-
-def _one_of(*names: str) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in names]})
-
-
-def _some_of(*names: str) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in names]})
+    model_config = STRICT
 
 
 class _Zones(Model):
     """Where a trigger listens: zones by name or by tag, in any store or in some."""
 
-    model_config = _one_of("zone", "tag")
+    model_config = one_of("zone", "tag")
 
     zone: Names = ()
     """One zone, or a list of zones."""
@@ -115,7 +90,7 @@ class Dwell(_Zones):
 class When(Model):
     """Exactly one trigger."""
 
-    model_config = _one_of(*TRIGGERS)
+    model_config = one_of(*TRIGGERS)
 
     enter: Enter | None = None
     exit: Exit | None = None
@@ -133,7 +108,7 @@ class When(Model):
 class SegmentChoice(Model):
     """Groups of shoppers: in at least one of `any`, and in none of `none`."""
 
-    model_config = _some_of("any", "none")
+    model_config = some_of("any", "none")
 
     any: Names = ()
     """The shopper has to be in one of these segments."""
@@ -183,21 +158,6 @@ class Compete(Model):
     """The highest goes first; between equals, the first id of the alphabet."""
     score: str | None = None
     """A formula over values: the highest is sent. All rules of the group have one, or none has."""
-
-
-def _hundredths(percent: float) -> float:
-    if not 0 < percent < 100:
-        raise ValueError(f"must be between 0 and 100, not {percent:g}")
-    if abs(percent * 100 - round(percent * 100)) > 1e-6:
-        raise ValueError(f"has two decimals at most: write {percent:.2f}")
-    return percent
-
-
-Percent = Annotated[
-    float,
-    AfterValidator(_hundredths),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
-]
 
 
 class Holdout(Model):
@@ -294,7 +254,7 @@ class Deliver(Model):
 class Runs(Model):
     """The dates between which a rule is live. Without an offset: wall clock of `defaults.timezone`."""
 
-    model_config = _some_of("from", "until")
+    model_config = some_of("from", "until")
 
     from_: Date = Field(default=None, alias="from")
     """As `2026-11-20` or `2026-11-20T09:00`."""
@@ -369,7 +329,7 @@ class Rule(Model):
 class Window(Model):
     """Times of day, on some days. Wraps midnight when `to` is before `from`."""
 
-    model_config = _some_of("days", "from", "to", "except")
+    model_config = some_of("days", "from", "to", "except")
 
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = Field(default=None, min_length=1)
     from_: TimeOfDay | None = Field(default=None, alias="from")

@@ -14,7 +14,11 @@ from rules.load import load_rules
 from tests.rules.support import CATALOG
 
 ROOT = Path(__file__).parent.parent
-FILES = sorted((ROOT / "tests/rules").rglob("*.rules.yaml"))
+FILES = [
+    path
+    for path in sorted((ROOT / "tests/rules").rglob("*.rules.yaml"))
+    if not parse(path.read_text(), path.name).diagnostics  # what is not YAML has no form
+]
 SHIPPED = ROOT / "config/schema/rules-v1.json"
 SCHEMA = Draft202012Validator(rules_schema())
 # What the loader says about the form of a file; all other codes are about meaning, which a schema cannot know.
@@ -41,8 +45,6 @@ def test_the_shipped_schema_is_current() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_schema_and_loader_agree(path: Path) -> None:
     document = parse(path.read_text(), path.name)
-    if document.diagnostics:
-        pytest.skip("not YAML")
     codes = {one.code for one in load_rules({path.name: document.text}, CATALOG).diagnostics}
     problems = [error.message for error in SCHEMA.iter_errors(document.data)]
     if path.name in BEYOND:

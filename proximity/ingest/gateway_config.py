@@ -15,7 +15,7 @@ _ON_AIR = frozenset({"ibeacon", "eddystone", "altbeacon", "mac"})
 def gateway_config(devices: Iterable[Device]) -> wire.ConfigMessage:
     """Settings for every gateway, from the devices of shoppers who agreed.
 
-    `keep` lists whole ids while they are few, else what they begin with (an iBeacon's UUID, an Eddystone namespace). The
+    `keep` lists whole ids while they are few, else what they begin with (an iBeacon UUID, an Eddystone namespace). The
     version is a checksum of the content, so equal settings have equal versions.
     """
     known = list(devices)

@@ -14,6 +14,7 @@ from proximity.observations import Floats
 from proximity.site.model import Anchor, Wall
 
 DEVICE_HEIGHT = 1.2  # m; a phone in a pocket or hand, a tag on a trolley
+EDGE = 3.0  # dB, scale of the logistic around a radio's sensitivity
 NEAREST = 0.5  # m; nearer than this the near field and the hand matter more than the distance
 
 
@@ -38,12 +39,15 @@ def distance(model: PathLoss, rssi: Floats) -> Floats:
     return np.maximum(10.0 ** ((model.power - rssi) / (10.0 * model.exponent)), NEAREST)
 
 
-def heard(model: PathLoss, rssi: Floats) -> Floats:
-    """Chance that a packet expected at `rssi` dBm is heard: logistic around the sensitivity.
+def heard(model: PathLoss, rssi: Floats, spread: Floats | float = 0.0) -> Floats:
+    """Chance that a packet expected at `rssi` dBm is heard: logistic around the sensitivity, averaged over what is not
+    known of the level, `spread` dB. (A logistic of scale s spreads by 1.81·s; the two add as variances.)
 
     Never above 0.9: a scanner that listens on one of three channels and answers its host misses some of anything.
     """
-    return 0.9 / (1.0 + np.exp(-(rssi - model.sensitivity) / 3.0))
+    scale = np.hypot(EDGE, np.asarray(spread) / 1.81)
+    chance: Floats = 0.9 / (1.0 + np.exp(-(rssi - model.sensitivity) / scale))
+    return chance
 
 
 def distances(points: Floats, anchors: Sequence[Anchor], height: float = DEVICE_HEIGHT) -> Floats:

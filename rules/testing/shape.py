@@ -4,12 +4,12 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from proximity.document import did_you_mean
 from rules import values
 from rules.explain import REASONS
-from rules.schema import Duration, Names, Slug
+from rules.forms import STRICT, Duration, Names, Slug
 
 _OFFSET = re.compile(r"(?:\d+\s*[smhd]\s*)+")
 EVENTS = ("enter", "seen", "exit")
@@ -37,7 +37,7 @@ Instant = Annotated[datetime, BeforeValidator(instant)]
 class Model(BaseModel):
     """Unknown keys are errors, and nothing is converted in silence."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = STRICT
 
 
 class Event(Model):
