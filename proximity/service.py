@@ -121,9 +121,8 @@ class Service:
             )
             for verdict in decide(self._ruleset, transition, facts):
                 verdicts.append(verdict)
-                if verdict.offer is not None:
-                    offer = verdict.offer
-                    sent[shopper].append(Sent(shopper, offer.rule, offer.site, offer.created, offer.service))
+                if verdict.counted is not None:
+                    sent[shopper].append(verdict.counted)
         return verdicts
 
     def _caused(self, step: Step) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from proximity.model import Decision, Offer, Sent, Stage, Transition, derive_id
 from rules.conditions import judge
 from rules.experiments import HOLDOUT_REASON, bucket
@@ -31,7 +33,11 @@ class Verdict:
 
     decision: Decision
     offer: Offer | None
-    ghost: bool = False
+
+    @property
+    def ghost(self) -> bool:
+        """Whether the decision is a ghost."""
+        return self.decision.ghost
 
     @property
     def counted(self) -> Sent | None:
@@ -266,7 +272,8 @@ def _held_out(rule: Rule, moment: Moment, trace: list[Stage]) -> Verdict:
     would = "it would have been sent" if ghost else f"without that: {reason}, {shadow[-1].detail}"
     values = held.values | {"ghost": ghost}
     trace[-1] = Stage(held.name, False, f"{held.detail}; {would}", values, held.where)
-    verdict = Verdict(_decision(rule, moment, "withheld", HOLDOUT_REASON, trace[-1].detail, trace), None, ghost)
+    decision = _decision(rule, moment, "withheld", HOLDOUT_REASON, trace[-1].detail, trace)
+    verdict = Verdict(structs.replace(decision, ghost=ghost), None)
     if ghost:
         _count(rule, moment, verdict, "was held out")
     return verdict

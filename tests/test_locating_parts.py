@@ -94,6 +94,16 @@ def test_tables_of_likelihood_peak_at_the_mean_and_keep_heavy_tails() -> None:
     assert levels[0, 0].min() > -12.0, "a deep fade is unlikely, not impossible"
 
 
+def test_silence_speaks_for_far_places_and_less_of_a_soft_device() -> None:
+    radio = from_path_loss(np.array([[2.0, 0.0], [40.0, 0.0]]), (ANCHOR,), (), PathLoss())
+    near, far = radio.silence()[:, 0].T
+    assert (near < far).all()
+    assert (far < 0).all()
+    assert np.all(np.diff(near) < 0), "gains rise: the louder the device, the stranger its silence"
+    vague, sure = heard(PathLoss(), np.array([-80.0]), 8.0), heard(PathLoss(), np.array([-80.0]))
+    assert vague < sure
+
+
 def test_rssi_beyond_the_table_takes_its_end() -> None:
     ends = level_of(np.array([-200.0, WEAKEST, -70.4, STRONGEST, 20.0]))
     assert ends.tolist() == [0, 0, -70 - WEAKEST, STRONGEST - WEAKEST, STRONGEST - WEAKEST]
@@ -116,6 +126,23 @@ def test_cells_share_zones_and_the_smaller_zone_has_the_overlap() -> None:
     assert at[1.25, 0.25] == [0.5, 0.5, 0]
     assert at[3.25, 0.25] == [1, 0, 0]
     assert at[5.25, 0.25] == [0, 0, 1]
+
+
+def test_the_floor_ends_where_the_zones_end_however_large_the_cells() -> None:
+    zones = (zone("left", 0, 0, 2.4, 2.2), zone("right", 2.4, 0, 4.6, 2.2))
+    shares = membership(grid_for(site(*zones), size=1.0), zones)
+    assert shares[:, -1].max() < 1e-9, "a cell that reaches beyond the walls is no place outside of all zones"
+
+
+def test_nobody_walks_with_his_shoulder_in_a_shelf() -> None:
+    """An aisle of 1 m along x: middles of people are in its inner half, so the border at 0.6 m cuts off a fifth."""
+    aisle = np.array([[x, y] for x in (0.25, 0.75, 1.25, 1.75) for y in (0.25, 0.75)])
+    zones = (zone("south", 0, 0, 2, 0.6), zone("north", 0, 0.6, 2, 1))
+    grid = grid_for(site(*zones), walkable=aisle)
+    assert sorted(set(grid.cells[:, 1].tolist())) == [0.375, 0.625]
+    np.testing.assert_allclose(membership(grid, zones).mean(axis=0), [0.7, 0.3, 0.0], atol=1e-9)
+    narrow = grid_for(site(), walkable=aisle[aisle[:, 1] < 0.5])
+    assert set(narrow.cells[:, 1].tolist()) == {0.25}
 
 
 def test_a_large_floor_gets_larger_cells() -> None:

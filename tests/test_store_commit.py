@@ -135,20 +135,20 @@ def test_checkpoints_replace_one_another_by_partition(store: Store) -> None:
 
 def test_rows_of_unknown_shoppers_are_dropped(store: Store) -> None:
     """A shopper was erased while a batch with a trace of his was on its way."""
-    ada, ghost = story(), story("ghost")
+    ada, stranger = story(), story("stranger")
     both = Outcome(
-        transitions=[*ada.transitions, *ghost.transitions],
-        visits=[*ada.visits, *ghost.visits],
-        decisions=[*ada.decisions, *ghost.decisions],
-        offers=[*ada.offers, *ghost.offers],
-        deliveries=[*ada.deliveries, *ghost.deliveries],
-        late=[*ada.late, *ghost.late],
+        transitions=[*ada.transitions, *stranger.transitions],
+        visits=[*ada.visits, *stranger.visits],
+        decisions=[*ada.decisions, *stranger.decisions],
+        offers=[*ada.offers, *stranger.offers],
+        deliveries=[*ada.deliveries, *stranger.deliveries],
+        late=[*ada.late, *stranger.late],
     )
     committed = commit(store, both)
-    assert committed.unknown == {"ghost"}
+    assert committed.unknown == {"stranger"}
     assert committed.transitions == {ada.transitions[0].id}
     assert committed.deliveries == {one.id for one in ada.deliveries}
-    assert "ghost" not in str(everything(store))
+    assert "stranger" not in str(everything(store))
 
 
 # -- the end of a visit -----------------------------------------------------------------------------------------------

@@ -152,3 +152,13 @@ def test_a_trace_is_kept_word_for_word(store: Store) -> None:
     assert kept is not None
     assert kept.trace == decided.trace
     assert kept.trace[1].where == "welcome.rules.yaml:4"
+
+
+def test_limits_count_ghosts_and_no_other_withheld_decision(store: Store) -> None:
+    stay = visit()
+    enter = transition(stay)
+    held = decision(enter, "held", outcome="withheld", reason="holdout", ghost=True)
+    refused = decision(enter, "refused", outcome="withheld", reason="no_consent")
+    commit(store, Outcome(transitions=[enter], visits=[stay], decisions=[held, refused]))
+    assert history.sends(store, ["ada"], NOW) == [Sent("ada", "held", "lyon", held.at)]
+    assert history.decision(store, held.id) == held

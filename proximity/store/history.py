@@ -136,9 +136,11 @@ def totals(store: Store, since: float | None = None) -> dict[str, int]:
 def sends(store: Store, shoppers: Iterable[str], since: float) -> list[Sent]:
     """Offers of these shoppers made since then, oldest first, as limits count them.
 
-    An offer that ended before any channel took it has cost the shopper no attention and does not count.
+    An offer that ended before any channel took it has cost the shopper no attention and does not count. A ghost does:
+    a shopper who is held out meets a rule as often as the others.
     """
     table = _offers
+    ghosts = _decisions.c
     found: list[Sent] = []
     with store.connect() as connection:
         for some in chunks(sorted(set(shoppers))):
@@ -146,6 +148,10 @@ def sends(store: Store, shoppers: Iterable[str], since: float) -> list[Sent]:
                 table.c.shopper.in_(some),
                 table.c.created >= since,
                 sa.or_(table.c.state.in_(("queued", "sent")), _was_handed()),
+            )
+            found += [Sent(*row) for row in connection.execute(statement)]
+            statement = sa.select(ghosts.shopper, ghosts.rule, ghosts.site, ghosts.at).where(
+                ghosts.shopper.in_(some), ghosts.outcome == "withheld", ghosts.at >= since, ghosts.ghost
             )
             found += [Sent(*row) for row in connection.execute(statement)]
     return sorted(found, key=lambda sent: (sent.at, sent.shopper, sent.rule))

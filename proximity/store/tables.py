@@ -148,6 +148,7 @@ decisions = Table(
     Column("reason", String(32)),
     Column("detail", Text, nullable=False),
     Column("trace", JSON, nullable=False),
+    Column("ghost", Boolean, nullable=False),  # held out for comparison, and yet counted by limits
     Index(None, "shopper", "at"),
 )
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(32)),
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("trace", sa.JSON, nullable=False),
+        sa.Column("ghost", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
     )
     op.create_index(op.f("ix_decisions_at"), "decisions", ["at"])
