@@ -63,18 +63,20 @@ class Document:
     text: str
     data: Any = None
     diagnostics: list[Diagnostic] = field(default_factory=list)  # of the syntax
-    _values: dict[Loc, Mark] = field(default_factory=dict)
-    _keys: dict[Loc, Mark] = field(default_factory=dict)
+    _root: yaml.Node | None = None  # marks are looked up in the tree when somebody asks, which is seldom
     _lines: list[str] = field(default_factory=list)
 
     def mark(self, loc: Sequence[str | int] = (), *, key: bool = False) -> Mark:
         """Where `loc` stands: its value, or with `key` its key. An unknown place gives its nearest known parent."""
-        path = tuple(loc)
-        if key and path in self._keys:
-            return self._keys[path]
-        while path and path not in self._values:
-            path = path[:-1]
-        return self._values.get(path, Mark(self.file, 1, 1))
+        node, own_key = self._root, None
+        for i, part in enumerate(loc):
+            found = _child(node, part)
+            if found is None:
+                break
+            own_key = found[0] if i == len(loc) - 1 else None
+            node = found[1]
+        chosen = own_key if key and own_key is not None else node
+        return Mark(self.file, 1, 1) if chosen is None else _mark(self.file, chosen)
 
     def diagnostic(
         self,
@@ -104,12 +106,42 @@ class Document:
         return Diagnostic(mark, severity, code, message, hint, source)
 
 
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
+    """The key, if it has one, and the value at a step of a path. Of a key written twice, the first."""
+    if isinstance(node, yaml.MappingNode):
+        return next(
+            (pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode) and pair[0].value == part), None
+        )
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
+        return None, node.value[part]
+    return None
+
+
+def _mark(file: str, node: yaml.Node) -> Mark:
+    start, end = node.start_mark, node.end_mark
+    length = end.column - start.column if end.line == start.line else 1
+    return Mark(file, start.line + 1, start.column + 1, max(1, length))
+
+
 class _Loader(yaml.CSafeLoader):
     """The C loader without YAML 1.1's idea of what is a number, a date or a truth."""
 
     yaml_implicit_resolvers: dict[str | None, list[Any]] = {}  # noqa: RUF012 - PyYAML's own class attribute
 
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """The tag of a node; PyYAML's own way is the same with much ceremony for resolvers by path."""
+        if kind is yaml.ScalarNode and implicit[0]:
+            for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
+                if pattern.match(value):
+                    return tag  # type: ignore[no-any-return]
+        return _DEFAULT_TAGS[kind]
 
+
+_DEFAULT_TAGS = {
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
@@ -157,7 +189,8 @@ def parse(text: str, name: str) -> Document:
     finally:
         loader.dispose()
     if node is not None:
-        document.data = _Builder(document).build(node, ())
+        document._root = node
+        document.data = _Builder(document).build(node)
     return document
 
 
@@ -303,41 +336,39 @@ class _Builder:
         self.count = 0
         self.open: set[int] = set()
 
-    def build(self, node: yaml.Node, loc: Loc) -> Any:
+    def build(self, node: yaml.Node) -> Any:
         self.count += 1
-        mark = self._mark(node)
-        self.document._values[loc] = mark
         if self.count > MAX_NODES or id(node) in self.open:
             if not any(d.code == "E004" for d in self.document.diagnostics):
-                self._say(mark, "E004", "aliases repeat one another without end; write the parts out")
+                self._say(node, "E004", "aliases repeat one another without end; write the parts out")
             return None
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, mark)
+            return self._scalar(node)
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
-                return [self.build(item, (*loc, i)) for i, item in enumerate(node.value)]
-            return self._mapping(node, loc)
+                return [self.build(item) for item in node.value]
+            return self._mapping(node)
         finally:
             self.open.discard(id(node))
 
-    def _mapping(self, node: yaml.Node, loc: Loc) -> dict[Any, Any]:
+    def _mapping(self, node: yaml.Node) -> dict[Any, Any]:
         data: dict[Any, Any] = {}
+        first: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value:
-            mark = self._mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._say(mark, "E003", "a key must be a plain word, not a list or a mapping")
+                self._say(key_node, "E003", "a key must be a plain word, not a list or a mapping")
                 continue
             key: str = key_node.value  # keys are text, whatever they look like: `no:` is the language Norwegian
             if key in data:
-                first = self.document.mark((*loc, key), key=True)
-                self._say(mark, "E002", f"`{key}` is written twice", f"first on line {first.line}; keep one of them")
+                line = first[key].start_mark.line + 1
+                self._say(key_node, "E002", f"`{key}` is written twice", f"first on line {line}; keep one of them")
                 continue
-            self.document._keys[(*loc, key)] = mark
-            data[key] = self.build(value_node, (*loc, key))
+            first[key] = key_node
+            data[key] = self.build(value_node)
         return data
 
-    def _scalar(self, node: yaml.ScalarNode, mark: Mark) -> Any:
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
         kind, text = node.tag.rsplit(":", 1)[-1], node.value
         if kind == "str":
             return text
@@ -349,15 +380,11 @@ class _Builder:
             return int(text) if len(text) < 300 else text
         if kind == "float":
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        self._say(mark, "E003", f"the tag `{node.tag}` is not used here; write the plain value")
+        self._say(node, "E003", f"the tag `{node.tag}` is not used here; write the plain value")
         return text
 
-    def _mark(self, node: yaml.Node) -> Mark:
-        start, end = node.start_mark, node.end_mark
-        length = end.column - start.column if end.line == start.line else 1
-        return Mark(self.document.file, start.line + 1, start.column + 1, max(1, length))
-
-    def _say(self, mark: Mark, code: str, message: str, hint: str | None = None) -> None:
+    def _say(self, node: yaml.Node, code: str, message: str, hint: str | None = None) -> None:
+        mark = _mark(self.document.file, node)
         self.document.diagnostics.append(self.document.at(mark, code, message, hint))
 
 

@@ -525,10 +525,16 @@ def test_any_text_gives_diagnostics(name: str, text: str) -> None:
     survive(TEXTS | {name: text})
 
 
+def places_of(data: Any, loc: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place in a file's data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [loc, *(place for key, value in items for place in places_of(value, (*loc, key)))]
+
+
 @given(st.sampled_from(FILES), st.data())
 def test_any_part_replaced_by_anything_gives_diagnostics(name: str, data: st.DataObject) -> None:
     document = parse(TEXTS[name], name)
-    places = sorted((loc for loc in document._values if loc), key=repr)
+    places = sorted((loc for loc in places_of(document.data) if loc), key=repr)
     loc = data.draw(st.sampled_from(places))
     changed = parse(TEXTS[name], name).data
     part = changed
