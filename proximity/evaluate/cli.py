@@ -99,6 +99,7 @@ def density(
     method: Annotated[
         list[str] | None, typer.Option("--method", help="May be repeated. Default: strongest, zones and grid.")
     ] = None,
+    zone_side: Annotated[float, typer.Option("--zone-side", help="Length and width of a shelf zone in metres.")] = 5.0,
     people: Annotated[int, typer.Option("--people", min=1, help="Shoppers in the store over the time.")] = 12,
     minutes: Annotated[float, typer.Option("--minutes", min=1.0, help="Simulated time.")] = 30.0,
     as_json: Json = False,
@@ -109,7 +110,7 @@ def density(
 
     try:
         areas, names = area or measured.AREAS, method or measured.METHODS
-        rows = list(measured.density(seed, areas, names, people, minutes * 60.0))
+        rows = list(measured.density(seed, areas, names, people, minutes * 60.0, zone_side))
     except ProximityError as error:
         raise _failed(error) from None
     _show(rows, [density_table(rows)], as_json=as_json)

@@ -4,9 +4,11 @@ Without it a phone in a back pocket, 6 dB softer than the tag of the survey, is 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proximity.observations import Floats
-from proximity.presence.locating.radiomap import Likelihoods
+
+Likelihoods = NDArray[np.float32]
 
 GAINS = np.arange(-12, 13, 3)  # dB; its power, its pocket, its owner
 SPREAD = 4.0  # dB, standard deviation over devices: phones and pockets differ by some 5 dB, tags of one make by 2

@@ -67,11 +67,12 @@ def grid_for(site: Site, walkable: Floats | None = None, size: float | None = No
 
 def _keep_off(low: Floats, high: Floats, free: Neighbours) -> None:
     """Cells beside what nobody walks on lose the strip along it that only shoulders reach. In place."""
-    sides = ((0, high, 0, -1.0), (2, high, 1, -1.0), (4, low, 0, 1.0), (6, low, 1, 1.0))
-    strip = np.minimum(BODY, 0.48 * (high - low))  # in the narrowest aisle people walk along its middle
-    for heading, corner, axis, inwards in sides:
-        beside = free[heading] < 0
-        corner[beside, axis] += inwards * strip[beside, axis]
+    for axis, (after, before) in enumerate(((0, 4), (2, 6))):  # headings along each axis
+        ends, begins = free[after] < 0, free[before] < 0
+        width = high[:, axis] - low[:, axis]
+        strip = np.where(ends & begins, np.minimum(BODY, 0.48 * width), np.minimum(BODY, 0.96 * width))
+        high[ends, axis] -= strip[ends]
+        low[begins, axis] += strip[begins]  # in the narrowest aisle people walk along its middle
 
 
 def membership(grid: Grid, zones: Sequence[Zone]) -> Floats:

@@ -15,7 +15,7 @@ from proximity.presence.locating import gains
 from proximity.presence.locating.grid import Grid, grid_for, indoor_zones, membership
 from proximity.presence.locating.motion import MODES, Motion, Walk
 from proximity.presence.locating.radiomap import Likelihoods, RadioMap, from_path_loss, from_survey, level_of
-from proximity.presence.locating.slots import CORRELATION, Slots, by_slot, novelty
+from proximity.presence.locating.slots import SILENCE, Slots, by_slot, novelty
 from proximity.presence.locating.survey import Survey
 from proximity.presence.locator import TICK, Probabilities
 from proximity.presence.ranging import PathLoss
@@ -25,11 +25,6 @@ BLOCK = 128  # slots worked on at once, so that their beliefs stay in the proces
 QUIET = 2.5  # s after which an anchor that should hear has missed at least two samples of one a second
 ALIVE = 30.0  # s; an anchor that heard nobody for longer may be off: its silence says nothing
 LONGEST = 60.0  # s of prediction; after a minute a shopper may be anywhere in a shop anyhow
-GAINS = np.arange(
-    -12, 13, 3
-)  # dB by which a tag may be louder or softer than expected: its power, its pocket, its owner
-GAIN_PRIOR = 4.0  # dB, standard deviation of that: phones and pockets differ by some 5 dB, tags of one make by 2
-GAIN_DRIFT = 0.02  # 1/s at which it moves by one step: shoppers take their phone out about every minute
 UNLIKELY = 0.003  # a gain that is less likely costs time and tells nothing
 
 
@@ -50,12 +45,12 @@ class GridFilter:
         self._shares = shares.astype(np.float32)
         self._motion = Motion(grid, walk)
         self._levels, self._silence = radio.levels(), radio.silence()
-        self._alive = np.full(len(self._silence), -np.inf)
+        self._alive = np.full(self._silence.shape[1], -np.inf)
         self._slots = Slots(
             {
                 "belief": self._motion.prior(),
                 "last": np.float64(np.nan),  # when the belief was true
-                "heard": np.full(len(self._silence), -np.inf),
+                "heard": np.full(self._silence.shape[1], -np.inf),
                 "gain": gains.prior(gain_spread),
             }
         )
@@ -108,7 +103,7 @@ class GridFilter:
             rows = slice(first[0], last[-1])
             gain = self._gain(slot[first], now)
             score = self._score(anchor[rows], level[rows], weight[rows], first - first[0], gain)
-            score += (quiet[block : block + BLOCK] @ self._silence)[:, None, :]
+            self._mute(score, quiet[block : block + BLOCK])
             self._update(slot[first], now, score, gain)
 
     def _score(
@@ -128,6 +123,13 @@ class GridFilter:
             begin = np.concatenate([[0], np.cumsum(counts[likely])[:-1]])
             score[likely, k] = np.add.reduceat(heard, begin, axis=0)
         return score
+
+    def _mute(self, score: Likelihoods, quiet: Likelihoods) -> None:
+        """Add to the scores (n, G, C) what silence tells of anchors that count (n, A). In place."""
+        anchors = np.flatnonzero(quiet.any(axis=0))
+        if len(anchors):
+            for k in np.flatnonzero(np.isfinite(score[:, :, 0]).any(axis=0)):
+                score[:, k] += quiet[:, anchors] @ self._silence[k, anchors]
 
     def _update(self, slots: Ints, now: float, score: Likelihoods, prior: Likelihoods) -> None:
         """Bayes' rule on cells and gain, which are kept as if independent of one another."""
@@ -156,7 +158,8 @@ class GridFilter:
         heard, last = self._slots["heard"][slots], self._slots["last"][slots]
         since = np.where(np.isnan(last), 0.0, now - last)
         due = (now - heard > QUIET) & (now - self._alive < ALIVE)[None, :]
-        return np.asarray(due * -np.expm1(-since / CORRELATION)[:, None], dtype=np.float32)
+        witnesses = np.maximum(due.sum(axis=1), 1)  # one body or pocket silences many: together they count as one
+        return np.asarray(due * (-np.expm1(-since / SILENCE) / witnesses)[:, None], dtype=np.float32)
 
     def _predicted(self, slots: Ints, now: float) -> NDArray[np.float32]:
         """(n, MODES, C) at `now`; the stored state stays."""

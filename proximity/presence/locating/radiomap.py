@@ -14,6 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from proximity.observations import Floats
+from proximity.presence.locating import gains
 from proximity.presence.locating.survey import Survey
 from proximity.presence.ranging import NEAREST, PathLoss, distances, expected, heard, wall_loss
 from proximity.site.model import Anchor, Wall
@@ -31,20 +32,21 @@ class RadioMap:
 
     mean: Floats  # (C, A) dBm
     spread: Floats  # (C, A) dB, of one packet around the mean, not knowing the mean exactly
-    heard: Floats  # (C, A) chance that a packet is heard
-    freedom: float  # of the Student tail
+    model: PathLoss  # for the Student tail and the sensitivity
 
     def levels(self) -> Likelihoods:
         """(A, R, C) log likelihood of each whole dBm from WEAKEST to STRONGEST, Student-t scaled to `spread`."""
         rssi = np.arange(WEAKEST, STRONGEST + 1, dtype=np.float64)
-        scale = (self.spread**2 * (self.freedom - 2.0) / self.freedom).T[:, None, :]
+        scale = (self.spread**2 * (self.model.freedom - 2.0) / self.model.freedom).T[:, None, :]
         offset = rssi[None, :, None] - self.mean.T[:, None, :]
-        tail = np.log1p(offset**2 / (scale * self.freedom))
-        return np.asarray(-0.5 * (self.freedom + 1.0) * tail - 0.5 * np.log(scale), dtype=np.float32)
+        tail = np.log1p(offset**2 / (scale * self.model.freedom))
+        return np.asarray(-0.5 * (self.model.freedom + 1.0) * tail - 0.5 * np.log(scale), dtype=np.float32)
 
     def silence(self) -> Likelihoods:
-        """(A, C) log likelihood of hearing nothing where a packet was due."""
-        return np.asarray(np.log1p(-self.heard).T, dtype=np.float32)
+        """(G, A, C) log likelihood of hearing nothing where a packet was due, for a device of each of `gains.GAINS`: of
+        a soft one silence tells little."""
+        chances = [heard(self.model, self.mean.T + gain, self.spread.T) for gain in gains.GAINS]
+        return np.asarray(np.log1p(-np.stack(chances)), dtype=np.float32)
 
 
 def level_of(rssi: Floats) -> NDArray[np.intp]:
@@ -57,7 +59,7 @@ def from_path_loss(cells: Floats, anchors: Sequence[Anchor], walls: Sequence[Wal
     mean = expected(model, distances(cells, anchors)) - wall_loss(cells, anchors, walls)
     mean -= np.array([a.offset for a in anchors])
     mean = np.where(np.isnan(mean), expected(model, np.array(10.0)), mean)
-    return RadioMap(mean, np.full_like(mean, model.shadowing), heard(model, mean), model.freedom)
+    return RadioMap(mean, np.full_like(mean, model.shadowing), model)
 
 
 def from_survey(cells: Floats, anchors: Sequence[Anchor], survey: Survey, model: PathLoss) -> RadioMap:
@@ -66,7 +68,7 @@ def from_survey(cells: Floats, anchors: Sequence[Anchor], survey: Survey, model:
     mean, variance = process.predict(cells)
     packet = float(np.nanmean(survey.spread**2))  # dB², of packets at one point
     spread = np.sqrt(variance + process.fading**2 + packet)
-    return RadioMap(mean, spread, heard(model, mean), model.freedom)
+    return RadioMap(mean, spread, model)
 
 
 class _Process:

@@ -10,6 +10,8 @@ from proximity.observations import Floats, Ints
 
 CORRELATION = 0.7  # s; packets of one radio pair share their fading over centimetres and the body for a step or two
 
+SILENCE = 5.0  # s; who is in the shadow of a shelf or of his own body stays in it for three metres of walking
+
 
 class Slots:
     """State in named arrays whose first axis is the slot. `blank`: what each holds for a slot without a device."""

@@ -14,10 +14,10 @@ from proximity.observations import Floats, Ints
 from proximity.presence.locating import gains
 from proximity.presence.locating.grid import Grid, grid_for, indoor_zones, knows_places, membership
 from proximity.presence.locating.radiomap import Likelihoods, RadioMap, from_path_loss, from_survey, level_of
-from proximity.presence.locating.slots import CORRELATION, Slots, by_slot, column, novelty
+from proximity.presence.locating.slots import SILENCE, Slots, by_slot, column, novelty
 from proximity.presence.locating.survey import Survey
 from proximity.presence.locator import TICK, Probabilities
-from proximity.presence.ranging import PathLoss, expected, heard
+from proximity.presence.ranging import PathLoss, expected
 from proximity.site.model import Site
 
 STAY = 20.0  # s a shopper stays in one zone on average: an aisle takes ten, a shelf that interests a minute
@@ -83,7 +83,7 @@ class ZoneFilter:
         slots = slot[starts]
         score = np.add.reduceat(heard_levels, starts, axis=0).reshape(len(slots), len(gains.GAINS), -1)
         self._alive[anchor] = now
-        score += (self._quiet(slots, now) @ self._silence)[:, None, :]
+        score += (self._quiet(slots, now) @ self._silence).swapaxes(0, 1)
         self._slots["heard"][slot, anchor] = now
         belief = self._predicted(slots, now) * np.exp(score - score.max(axis=(1, 2), keepdims=True))
         self._slots["belief"][slots] = belief / belief.sum(axis=(1, 2), keepdims=True)
@@ -94,7 +94,8 @@ class ZoneFilter:
         heard_at, last = self._slots["heard"][slots], self._slots["last"][slots]
         since = np.where(np.isnan(last), 0.0, now - last)
         due = (now - heard_at > QUIET) & (now - self._alive < ALIVE)[None, :]
-        return np.asarray(due * -np.expm1(-since / CORRELATION)[:, None], dtype=np.float32)
+        witnesses = np.maximum(due.sum(axis=1), 1)  # one body or pocket silences many: together they count as one
+        return np.asarray(due * (-np.expm1(-since / SILENCE) / witnesses)[:, None], dtype=np.float32)
 
     def _predicted(self, slots: Ints, now: float) -> Likelihoods:
         """(n, G, Z + 1) at `now`."""
@@ -137,7 +138,7 @@ def _radio(site: Site, grid: Grid, survey: Survey | None) -> RadioMap:
 
 
 def _by_zone(radio: RadioMap, shares: Floats) -> tuple[Likelihoods, Likelihoods]:
-    """Mean likelihood over the cells of each zone: (A, R, Z + 1) of levels and (A, Z + 1) of silence, as logs."""
+    """Mean likelihood over the cells of each zone: (A, R, Z + 1) of levels and (G, A, Z + 1) of silence, as logs."""
     weight = shares / np.maximum(shares.sum(axis=0), 1e-9)
     levels = np.log(np.exp(radio.levels().astype(np.float64)) @ weight + 1e-30)
     silence = np.log(np.exp(radio.silence().astype(np.float64)) @ weight + 1e-30)
@@ -159,7 +160,7 @@ def _without_places(site: Site, zones: Sequence[str]) -> RadioMap:
     for j, anchor in enumerate(site.anchors):
         away[column(zones, anchor.zone), j] = SAME_ZONE
     mean = expected(model, away) - np.array([a.offset for a in site.anchors])
-    return RadioMap(mean, np.full_like(mean, SPREAD_BY_ZONE), heard(model, mean), model.freedom)
+    return RadioMap(mean, np.full_like(mean, SPREAD_BY_ZONE), model)
 
 
 def _chain(reachable: NDArray[np.bool_]) -> list[Likelihoods]:
