@@ -46,6 +46,8 @@ def play(settings: GatewaySettings, stop: threading.Event) -> int:
         source = Replay(settings.file, start)
     else:
         source = Simulated(settings.beacons, settings.seed, start)
+    if settings.speed > 1:
+        log.warning("at speed %g the rows run ahead of a service that goes by the usual clock", settings.speed)
     fleet = Fleet(settings, clock)
     feed = _watchdog()
     notify("READY=1")
@@ -69,6 +71,8 @@ def _explain_silence(settings: GatewaySettings, source: Source, fleet: Fleet) ->
         raise ProximityError(f"{settings.file} has no receiver {settings.gateway!r}; it has: {names}")
     rows = sum(gateway.sampled for gateway in fleet.gateways.values())
     log.info("%d gateways, %d rows", len(fleet.gateways), rows)
+    if rows == 0 and fleet.gateways:
+        log.warning("nothing that was heard is among the ids the service asks for: register the devices with it")
 
 
 async def _radio(settings: GatewaySettings) -> int:

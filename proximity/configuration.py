@@ -13,6 +13,9 @@ from rules.catalog import Catalog, Store, Zone
 from rules.load import SUFFIX, load_documents
 from rules.ruleset import RuleSet
 
+NO_ZONE = "E201"
+NO_NAMES = ("E202", "E203")  # stores, windows and segments that are not there; the other E2 codes need the attributes
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -29,8 +32,7 @@ def check_configuration(folder: Path) -> tuple[Configuration | None, list[Diagno
     sites = load_sites(folder)
     attributes, found = _attributes(folder / "attributes.yaml")
     rules = load_documents(_rule_documents(folder), catalog_of(sites.sites, attributes or Attributes()))
-    # Without its attributes every condition would look wrong: mend that file first.
-    found = [*sites.diagnostics, *found, *(rules.diagnostics if attributes is not None else ())]
+    found = [*sites.diagnostics, *found, *_without_echoes(rules.diagnostics, sites.diagnostics, attributes)]
     found = sorted(set(found), key=lambda one: (one.sort_key, one.message))
     if rules.ruleset is None or any(one.severity == "error" for one in found):
         return None, found
@@ -74,6 +76,19 @@ def catalog_of(sites: Sequence[Site], attributes: Attributes) -> Catalog:
         ),
         attributes=attributes,
     )
+
+
+def _without_echoes(
+    found: Sequence[Diagnostic], of_sites: Sequence[Diagnostic], attributes: Attributes | None
+) -> list[Diagnostic]:
+    """What is wrong in the rules, less what only follows from zones or attributes that could not be read."""
+    zones_unread = any(one.mark.file.endswith("zones.geojson") and one.code.startswith("E0") for one in of_sites)
+    return [
+        one
+        for one in found
+        if not (zones_unread and one.code == NO_ZONE)
+        and not (attributes is None and one.code.startswith("E2") and one.code not in (NO_ZONE, *NO_NAMES))
+    ]
 
 
 def _attributes(path: Path) -> tuple[Attributes | None, list[Diagnostic]]:

@@ -16,6 +16,7 @@ import yaml
 
 Loc = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
+MAX_DEPTH = 60  # levels; rules and sites need about ten, GeoJSON eight
 MAX_NODES = 2_000_000  # an alias repeated in aliases multiplies: stop before memory does
 
 
@@ -174,6 +175,12 @@ def parse(text: str, name: str) -> Document:
     """Parse text as one YAML document. Syntax errors and duplicate keys are in `diagnostics`."""
     document = Document(name, text)
     document._lines = text.splitlines()
+    too_deep = _too_deep(text)
+    if too_deep is not None:
+        message = f"more than {MAX_DEPTH} levels, one within another"
+        mark = Mark(name, too_deep, 1)
+        document.diagnostics.append(document.at(mark, "E005", message, "nobody could read that: write it flatter"))
+        return document
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -192,6 +199,35 @@ def parse(text: str, name: str) -> Document:
         document._root = node
         document.data = _Builder(document).build(node)
     return document
+
+
+_FLOW = re.compile(r"[\[\]{}]")
+_DEEP_BLOCK = re.compile(r"(?:[-?][ \t]+){50}|^ {100}", re.MULTILINE)
+
+
+def _too_deep(text: str) -> int | None:
+    """The line on which nesting passes `MAX_DEPTH`, or None. The C composer would end the process far beyond it.
+
+    Only a text that looks deep, by its brackets or its indentation, is walked event by event.
+    """
+    depth = deepest = 0
+    for bracket in _FLOW.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest <= MAX_DEPTH and not _DEEP_BLOCK.search(text):
+        return None
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return event.start_mark.line + 1 if event.start_mark else 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError:
+        return None  # composing tells it, and stops at the same place
+    return None
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from proximity import people_files
 from proximity.api.app import create_app
 from proximity.api.context import ApiContext
-from proximity.api.server import ApiServer
+from proximity.api.server import ApiServer, check_address
 from proximity.broker import EmbeddedBroker
 from proximity.clock import system_clock
 from proximity.configuration import Configuration
+from proximity.data_folder import data_folder
 from proximity.delivery.channel import Channel
 from proximity.delivery.inbox import InboxChannel
 from proximity.delivery.mqtt import MqttChannel
@@ -75,7 +76,8 @@ def running(
 ) -> Iterator[Running]:
     """A service from start to stop. ProximityError, with what to do, when a part cannot start."""
     with contextlib.ExitStack() as stack:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.enter_context(data_folder(settings.data))
+        check_address(settings.http_host, settings.http_port)  # before anything is started that would have to end again
         store = open_store(settings.database_url)
         stack.callback(store.close)
         store.migrate()

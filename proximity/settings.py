@@ -6,6 +6,7 @@ Each can be given as an environment variable `PROXIMITY_<NAME>` (upper case); co
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pydantic
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +35,14 @@ class Settings(BaseSettings):
     operator_token: str | None = None  # None: made at the first start, kept in `data`/operator.token
     keep_history: float = pydantic.Field(90 * 86400.0, gt=0)  # visits, transitions and decisions are purged after this
     log_json: bool = False
+
+    @pydantic.field_validator("webhook_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("write an address such as https://shop.example/offers")
+        return value
 
     @property
     def database_url(self) -> str:

@@ -59,6 +59,24 @@ def test_check_names_five_mistakes_in_five_files_at_once(shop: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_check_tells_of_rules_also_when_the_attributes_cannot_be_read(shop: Path) -> None:
+    replace(shop / "attributes.yaml", "string", "strng")
+    replace(shop / "rules" / "shop.rules.yaml", "zone: entrance", "zone: entrence")
+    (shop / "rules" / "tab.rules.yaml").write_text("rules:\n\t- id: x\n")
+    done = proximity("check", str(shop))
+    heads = {line.split(":")[0] for line in done.stdout.splitlines() if ": error[" in line}
+    assert heads == {"attributes.yaml", "rules/shop.rules.yaml", "rules/tab.rules.yaml"}
+    assert "error[E204]" not in done.stdout
+
+
+def test_check_does_not_echo_zones_that_could_not_be_read(shop: Path) -> None:
+    (shop / "zones.geojson").write_text("[" * 100_000)
+    done = proximity("check", str(shop))
+    assert done.returncode == 1
+    assert "zones.geojson:1:1: error[E005]" in done.stdout
+    assert "error[E201]" not in done.stdout
+
+
 def test_check_speaks_json_and_github(shop: Path) -> None:
     replace(shop / "site.yaml", "timezone: Europe/Paris", "timezone: Europe/Pariss")
     (found,) = json.loads(proximity("check", str(shop), "--format", "json").stdout)

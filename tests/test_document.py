@@ -77,6 +77,21 @@ def test_a_mistake_of_syntax_says_where_and_what_to_write(text: str, message: st
     assert "\n".join(d.render() for d in parse(text, "a.yaml").diagnostics) == message
 
 
+DEEP = ["[" * 100_000, "[" * 3000 + "]" * 3000, "a: " + "{b: " * 90 + "1" + "}" * 90, "- " * 5000 + "x"]
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_what_is_too_deep_is_said_and_does_no_harm(text: str) -> None:
+    (found,) = parse(text, "deep.yaml").diagnostics
+    assert (found.code, found.message) == ("E005", "more than 60 levels, one within another")
+
+
+def test_brackets_in_texts_are_no_depth() -> None:
+    document = parse("a: '" + "[" * 200 + "'\nb: [1]\n", "b.yaml")
+    assert document.diagnostics == []
+    assert document.data["b"] == [1]
+
+
 def test_every_node_has_its_place() -> None:
     document = parse("rules:\n  - id: welcome\n    when: {enter: {zone: door}}\n", "r.yaml")
     mark = document.mark(("rules", 0, "when", "enter", "zone"))

@@ -217,6 +217,23 @@ def test_who_takes_every_consent_back_is_forgotten_at_once(house: House) -> None
     assert house.service.whereabouts("ada") == []
 
 
+def test_who_was_erased_is_not_brought_back_by_the_file_that_names_him(house: House) -> None:
+    house.service.erase("ada")
+    people_files.seed(house.store, house.configuration.people, house.now)
+    assert people.shopper(house.store, "ada") is None
+    assert people.devices(house.store, "ada") == []
+    (ada,) = [one for one in house.configuration.people.shoppers if one.id == "ada"]
+    people.put_shopper(house.store, ada, at=house.now, source="api")  # who registers anew is welcome
+    people_files.seed(house.store, house.configuration.people, house.now)
+    assert people.devices(house.store, "ada") != []
+
+
+def test_reading_the_file_again_leaves_the_moment_of_consent_alone(house: House) -> None:
+    before = people.consents(house.store, "ada")
+    people_files.seed(house.store, house.configuration.people, house.now + 1000)
+    assert people.consents(house.store, "ada") == before
+
+
 def test_a_gateway_that_says_goodbye_holds_its_visits(house: House) -> None:
     house.stand(5)
     (row,) = {topic.split("/")[3] for topic, _ in house.posted}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from proximity.data_folder import data_folder
 from proximity.errors import ProximityError
 from proximity.settings import read_settings
 
@@ -33,6 +34,27 @@ def test_the_operators_token_is_made_once_and_for_the_owner_only(tmp_path: Path)
     assert settings.token() == token
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "data" / "operator.token").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_webhook_needs_an_address() -> None:
+    with pytest.raises(ProximityError, match="write an address such as https://"):
+        read_settings(webhook_url="notaurl")
+
+
+def test_a_data_folder_has_one_holder(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    taken = pytest.raises(ProximityError, match="another Proximity uses the data folder")
+    with data_folder(path), taken, data_folder(path):
+        pass
+    with data_folder(path) as again:
+        assert (again / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProximityError) as refused, data_folder(tmp_path / "file"):
+        pass
+    assert str(refused.value).endswith("cannot be used: File exists; choose another with --data")
 
 
 def test_a_webhooks_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

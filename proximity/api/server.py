@@ -99,6 +99,11 @@ class ApiServer:
         return self._server
 
 
+def check_address(host: str, port: int) -> None:
+    """ApiServerError when the address cannot be listened on now."""
+    _bind(host, port).close()
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, because asyncio turns Nagle's delay off only for sockets that say so: 40 ms an answer.
@@ -118,7 +123,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _explain(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken: stop what listens there, or choose another with --port"
+        return f"port {port} on {host} is taken: stop what listens there, or choose another with --http-port"
     if error.errno == errno.EACCES:
-        return f"port {port} needs rights this user does not have: choose one above 1023 with --port"
+        return f"port {port} needs rights this user does not have: choose one above 1023 with --http-port"
     return f"cannot listen on {host}:{port}: {error.strerror or error}"

@@ -9,8 +9,11 @@ from proximity.runtime import Running
 from proximity.store import history, offers
 
 
-def figures(running: Running) -> dict[str, Any]:
-    """The one JSON line: `sightings`, `fixes`, `transitions`, `decisions`, `sent`, `withheld`, `latency_ms`."""
+def figures(running: Running, speed: float = 1.0) -> dict[str, Any]:
+    """The one JSON line: `sightings`, `fixes`, `transitions`, `decisions`, `sent`, `withheld`, `latency_ms`.
+
+    `speed` of the service's clock: latencies are told in milliseconds of the wall.
+    """
     vitals = running.service.vitals
     totals = history.totals(running.store)
     return {
@@ -20,7 +23,7 @@ def figures(running: Running) -> dict[str, Any]:
         "decisions": totals["decisions"],
         "sent": totals["sent"],
         "withheld": dict(sorted(history.reasons(running.store).items())),
-        "latency_ms": percentiles(offers.latencies(running.store)),
+        "latency_ms": percentiles([seconds / speed for seconds in offers.latencies(running.store)]),
     }
 
 

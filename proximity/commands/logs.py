@@ -1,13 +1,18 @@
 """Where log lines go and how they look."""
 
 import logging
+import os
 import sys
 
 import structlog
 
 
 def set_up_logs(*, json: bool = False, quiet: bool = False) -> None:
-    """structlog and the libraries' own logging, to standard error; `quiet` keeps warnings and errors only."""
+    """structlog and the libraries' own logging, to standard error; `quiet` keeps warnings and errors only.
+
+    Called first by every command that keeps something, so it also sees to it that files are for their owner.
+    """
+    os.umask(0o077)  # what a service writes, its broker's log included, is for its owner only
     level = logging.WARNING if quiet else logging.INFO
     renderer = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())

@@ -87,7 +87,7 @@ class Replay:
             fleet.stop()
 
     def _report(self, service: Running, complete: bool) -> None:
-        result = figures(service)
+        result = figures(service, self._speed)
         if self._json:
             print(json.dumps({**result, "complete": complete}))
             return

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+import structlog
+
 from proximity import wire
 from proximity.errors import BadMessage
 from proximity.ingest.inbound import Inbound
@@ -16,6 +18,10 @@ from proximity.ingest.offsets import Boot, Offsets
 from proximity.model import Fix
 from proximity.phones import app, owntracks, traccar
 
+log = structlog.get_logger(__name__)
+
+TELL_EVERY = 60.0  # s
+MOST_TOLD = 1_000  # topics and reasons that are remembered
 _M = TypeVar("_M", wire.SightingsMessage, wire.FixesMessage)
 Secrets = Callable[[str], str | None]  # canonical device id -> OwnTracks encryption key
 
@@ -52,6 +58,7 @@ class Decoder:
     def __init__(self, offsets: Offsets, secrets: Secrets) -> None:
         self._offsets = offsets
         self._secrets = secrets
+        self._told: dict[tuple[str, str], float] = {}  # (topic, reason) -> when it was logged last
         self._readers: Mapping[str, Callable[[Inbound, Read], None]] = {
             "proximity": self._gateway,
             "owntracks": self._owntracks,
@@ -72,8 +79,19 @@ class Decoder:
                 read.refused.append(None)
             except BadMessage as error:
                 read.counts[source, error.reason] += 1
+                self._tell(message, error)
                 read.refused.append(error)
         return read
+
+    def _tell(self, message: Inbound, error: BadMessage) -> None:
+        """Log it, the same reason under the same topic once a minute: garbage comes in floods."""
+        key = (message.topic, error.reason)
+        if message.received - self._told.get(key, -TELL_EVERY) < TELL_EVERY:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[key] = message.received
+        log.warning("message refused", topic=message.topic[:200], reason=error.reason, detail=error.detail[:200])
 
     def _gateway(self, message: Inbound, read: Read) -> None:
         site, gateway, channel = wire.parse_gateway_topic(message.topic)

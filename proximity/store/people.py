@@ -46,6 +46,7 @@ def put_shopper(
         "attributes": shopper.attributes,
     }
     with store.begin() as connection:
+        connection.execute(sa.delete(tables.erased).where(tables.erased.c.digest == token_hash(shopper.id)))
         known = _exists(connection, shopper.id)
         fresh = token if token is not None else "" if known else _new_token()
         if fresh:
@@ -197,7 +198,21 @@ def erase(store: Store, shopper: str) -> bool:
         for table in tables.metadata.sorted_tables:
             if "shopper" in table.c and table is not tables.deliveries:
                 removed += connection.execute(sa.delete(table).where(table.c.shopper == shopper)).rowcount
+        if removed:
+            mark = store.insert(tables.erased).on_conflict_do_nothing(index_elements=["digest"])
+            connection.execute(mark, [{"digest": token_hash(shopper), "at": time.time()}])
     return removed > 0
+
+
+def erased(store: Store, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` who were erased and not registered again since."""
+    digests = {token_hash(one): one for one in ids}
+    found: set[str] = set()
+    with store.connect() as connection:
+        for some in chunks(sorted(digests)):
+            rows = connection.execute(sa.select(tables.erased.c.digest).where(tables.erased.c.digest.in_(some)))
+            found.update(digests[digest] for digest in rows.scalars())
+    return found
 
 
 def _new_token() -> str:

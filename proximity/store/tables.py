@@ -41,6 +41,14 @@ shoppers = Table(
     Column("created", Double, nullable=False),
 )
 
+# Who was erased, as a hash, so that a file that still names him does not bring him back. Registering him anew does.
+erased = Table(
+    "erased",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the id
+    Column("at", Double, nullable=False),
+)
+
 consents = Table(
     "consents",
     metadata,

@@ -24,6 +24,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partition", name=op.f("pk_checkpoints")),
     )
     op.create_table(
+        "erased",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_erased")),
+    )
+    op.create_table(
         "decisions",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("transition", sa.String(32), nullable=False),
