@@ -133,7 +133,7 @@ def test_a_listener_that_goes_is_forgotten(house: House, server: ApiServer) -> N
 
 def test_a_taken_port_is_a_clear_error(house: House, server: ApiServer) -> None:
     app = server._app
-    with pytest.raises(ProximityError, match=rf"port {server.port} on 127\.0\.0\.1 is taken: .*--port"):
+    with pytest.raises(ProximityError, match=rf"port {server.port} on 127\.0\.0\.1 is taken: .*--http-port"):
         ApiServer(app, port=server.port)
     with pytest.raises(ProximityError, match=r"cannot listen on 203\.0\.113\.9"):
         ApiServer(app, "203.0.113.9", 0)

@@ -60,7 +60,7 @@ def test_check_names_five_mistakes_in_five_files_at_once(shop: Path) -> None:
 
 
 def test_check_tells_of_rules_also_when_the_attributes_cannot_be_read(shop: Path) -> None:
-    replace(shop / "attributes.yaml", "string", "strng")
+    replace(shop / "attributes.yaml", "first_name: string", "first_name: strng")
     replace(shop / "rules" / "shop.rules.yaml", "zone: entrance", "zone: entrence")
     (shop / "rules" / "tab.rules.yaml").write_text("rules:\n\t- id: x\n")
     done = proximity("check", str(shop))
