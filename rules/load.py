@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from proximity.document import Diagnostic, Document, Mark, check_shape, load, parse
+from proximity.document import Diagnostic, Document, Mark, load, parse
 from proximity.model import derive_id
+from proximity.shape import check_shape
 from rules import schema
 from rules.build import Builder
 from rules.catalog import Catalog

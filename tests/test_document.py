@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proximity.document import check_shape, did_you_mean, load, parse
+from proximity.document import did_you_mean, load, parse
+from proximity.shape import check_shape
 
 MEANINGS = [
     ("22:00", "22:00"),

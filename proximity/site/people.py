@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proximity.document import Diagnostic, Document, check_shape
+from proximity.document import Diagnostic, Document
 from proximity.model import Device, Shopper
+from proximity.shape import check_shape
 from proximity.site.beacons import ReadFile
 from proximity.site.radios import Claims, read_carried, read_list
 from proximity.site.shapes import CarriedShape, ShopperShape

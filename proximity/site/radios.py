@@ -8,8 +8,9 @@ from typing import Any, Literal
 import shapely
 from shapely.geometry import Point
 
-from proximity.document import Diagnostic, Document, Loc, check_shape, did_you_mean
+from proximity.document import Diagnostic, Document, Loc, did_you_mean
 from proximity.model import Device
+from proximity.shape import check_shape
 from proximity.site.beacons import CARRIED, ON_AIR, BadPart, ReadFile, carried, on_air, one_of
 from proximity.site.frames import to_local
 from proximity.site.model import Anchor, Zone

@@ -9,7 +9,8 @@ from typing import Any
 import pydantic
 from opening_hours import OpeningHours, ParserError  # type: ignore[attr-defined]  # its stubs forget it
 
-from proximity.document import Diagnostic, Document, Mark, check_shape, did_you_mean
+from proximity.document import Diagnostic, Document, Mark, did_you_mean
+from proximity.shape import check_shape
 from proximity.site.model import PresenceOptions, Site
 from proximity.site.shapes import SiteShape
 

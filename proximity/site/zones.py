@@ -8,7 +8,8 @@ import shapely
 from shapely.geometry import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from proximity.document import Diagnostic, Document, Loc, check_shape, did_you_mean
+from proximity.document import Diagnostic, Document, Loc, did_you_mean
+from proximity.shape import check_shape
 from proximity.site.frames import distance, to_degrees, to_local
 from proximity.site.model import Wall, Zone
 from proximity.site.outline import OutlineReader, split, transform, unwrapped

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proximity.document import Diagnostic, Document, Loc, check_shape, did_you_mean
+from proximity.document import Diagnostic, Document, Loc, did_you_mean
+from proximity.shape import check_shape
 from rules.attributes import BUILT_IN, Attributes, Type
 from rules.ruleset import RuleSet
 from rules.schema import CHANNELS

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from proximity.document import Diagnostic, Document, Loc, check_shape, did_you_mean, load
+from proximity.document import Diagnostic, Document, Loc, did_you_mean, load
 from proximity.model import Sent, Shopper
+from proximity.shape import check_shape
 from rules.attributes import Attributes, attributes_of
 from rules.catalog import Catalog, Store, Zone
 from rules.header import check_clock
