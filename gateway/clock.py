@@ -73,17 +73,6 @@ class PiClock:
         return time.time() - time.monotonic() if self._synced else None
 
 
-class ScaledClock:
-    """Seconds since the epoch from `start` on, `speed` times as fast as the real ones."""
-
-    def __init__(self, start: float, speed: float = 1.0, clock: Clock = time.monotonic) -> None:
-        self._start, self._speed, self._clock = start, speed, clock
-        self._begun = clock()
-
-    def __call__(self) -> float:
-        return self._start + (self._clock() - self._begun) * self._speed
-
-
 class Eras:
     """The offsets of past eras, kept in `eras.json` of the spool directory. `directory` None: in memory."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.clock import PiClock, ScaledClock
+from gateway.clock import PiClock
 from gateway.exits import FAILED, OK, RESTART
 from gateway.fleet import Fleet
 from gateway.node import Gateway
@@ -17,6 +17,7 @@ from gateway.settings import ANY_RECEIVER, GatewaySettings
 from gateway.sources import Replay, Simulated, Source
 from gateway.version import VERSION
 from proximity import wire
+from proximity.clock import Clock
 from proximity.errors import ProximityError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def run(settings: GatewaySettings) -> int:
 def play(settings: GatewaySettings, stop: threading.Event) -> int:
     """Run a recording or a simulation until it ends or `stop` is set: one gateway for each receiver."""
     start = time.time()
-    clock = ScaledClock(start, settings.speed)
+    clock = Clock(start, settings.speed)
     source: Source
     if settings.source == "replay":
         assert settings.file is not None

@@ -1,26 +1,24 @@
 """The one clock of a process. The core never sees it; the shell asks it and hands `now` on."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True)
 class Clock:
     """Seconds since the epoch, for replays and simulations faster than life.
 
-    At the moment of making, it shows `origin` (default: the time it is); from then on `speed` seconds pass per second.
+    At the moment of making, it shows `origin` (default: the time it is); from then on `speed` seconds pass per second
+    of `steady`.
     """
 
-    origin: float = field(default_factory=time.time)
-    speed: float = 1.0
-    _started: float = field(default_factory=time.monotonic)
+    def __init__(
+        self, origin: float | None = None, speed: float = 1.0, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._origin = time.time() if origin is None else origin
+        self._speed, self._steady, self._began = speed, steady, steady()
 
     def __call__(self) -> float:
-        return self.origin + (time.monotonic() - self._started) * self.speed
-
-    def real(self, seconds: float) -> float:
-        """How long `seconds` of this clock take on the wall."""
-        return seconds / self.speed
+        return self._origin + (self._steady() - self._began) * self._speed
 
 
 def system_clock() -> float:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from gateway import record
-from gateway.clock import EpochClock, Eras, PiClock, ScaledClock, write_whole
+from gateway.clock import EpochClock, Eras, PiClock, write_whole
 from gateway.sampler import Sample
 from proximity import wire
+from proximity.clock import Clock
 
 BOOTED = 1_764_000_000.0  # when the machine of these tests started, in true time
 
@@ -81,7 +82,7 @@ def test_a_busy_second_is_cut_into_messages() -> None:
 
 def test_clocks() -> None:
     now = [100.0]
-    fast = ScaledClock(5.0, 20.0, clock=lambda: now[0])
+    fast = Clock(5.0, 20.0, steady=lambda: now[0])
     now[0] += 3
     assert fast() == 65.0
     pi = PiClock(trust=True)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ class Replay:
                 )
             drained = fleet.drain(threading.Event(), watch.look, TICK)
             end = clock() + AFTER
-            _wait(lambda: watch.look() or clock() >= end, clock.real(AFTER) + 1)
+            while clock() < end:
+                watch.look()
+                time.sleep(TICK)
             service.settle(SETTLE)
             watch.look()
             return drained
@@ -109,10 +111,10 @@ class _Watch:
         self._began: float | None = None
         self._looked = 0.0
 
-    def look(self) -> bool:
-        """False, always: it goes on."""
+    def look(self) -> None:
+        """Four times a second at the most."""
         if time.monotonic() - self._looked < 0.25:
-            return False
+            return
         self._looked = time.monotonic()
         for transition in reversed(history.transitions(self._service.store, limit=200)):
             if transition.id in self._seen:
@@ -125,7 +127,6 @@ class _Watch:
                 f"[bold]{transition.zone}[/] ({transition.cause}, {transition.confidence:.0%})"
             )
             self._decisions(transition.id, transition.at - self._began)
-        return False
 
     def _decisions(self, transition: str, at: float) -> None:
         for decision in history.decisions(self._service.store, limit=50):
@@ -137,12 +138,3 @@ class _Watch:
             else:
                 text = f"[yellow]withheld[/] {decision.rule}: {decision.reason} {decision.detail}"
             self._console.print(f"[dim]{at:7.1f} s[/]    {text}")
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(TICK)
-    return False
