@@ -198,7 +198,7 @@ class House:
             if anchor.kind == "gateway":
                 state = "offline" if anchor.id == "tea-north" else "online"
                 gateways.put_status(self.store, "marais", anchor.id, state, "1.0.0", now - 4)
-        self.context = ApiContext(self.store, self.feed, lambda: self.now, TOKEN, self.live, submit_timeout=0.2)
+        self.context = ApiContext(self.store, self.feed, lambda: self.now, TOKEN, self.live, submit_timeout=60.0)
 
     def close(self) -> None:
         """Give the database back."""

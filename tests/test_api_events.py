@@ -120,7 +120,7 @@ def test_streams_end_with_the_server(house: House, server: ApiServer) -> None:
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         assert list(stream) == []  # ends by itself, without an error
-        stopping.join(10)
+        stopping.join(60)
         assert not stopping.is_alive()
     assert house.feed._listeners == ()
 

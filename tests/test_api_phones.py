@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,8 @@ def test_a_message_that_ingest_refuses_is_taken_and_counted(house: House, app: F
 
 
 @pytest.mark.parametrize("path", ["/owntracks?u=brice&d=phone", "/traccar?id=772&lat=1&lon=2"])
-def test_what_cannot_be_committed_is_sent_again(house: House, app: FastAPI, path: str) -> None:
+def test_what_cannot_be_committed_is_sent_again(house: House, path: str) -> None:
+    app = create_app(replace(house.context, submit_timeout=0.05))
     house.live.hold = True
     answer = call(app, "POST", path, json=FIX if "own" in path else None)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -342,7 +342,7 @@ Start = Callable[[OutboxWorker], OutboxWorker]
 def test_a_slow_channel_delays_no_other(store: Store, running: Start) -> None:
     mqtt, webhook = Channel("mqtt"), Channel("webhook")
     answer = threading.Event()
-    webhook.before = lambda: answer.wait(30)
+    webhook.before = lambda: answer.wait(60)
     worker = running(made(store, mqtt, webhook))
     queued(store, "mqtt", "webhook")
     second = queued(store, "mqtt", "webhook", zone="coffee", started=NOW + 0.1)
@@ -358,7 +358,7 @@ def test_within_a_channel_one_slow_answer_holds_up_one(store: Store, running: St
     webhook = Channel("webhook")
     webhook.parallel = 2
     answer, first = threading.Event(), threading.Lock()
-    webhook.before = lambda: first.acquire(blocking=False) and answer.wait(30)
+    webhook.before = lambda: first.acquire(blocking=False) and answer.wait(60)
     worker = running(made(store, webhook))
     for number in range(5):
         queued(store, "webhook", started=NOW + number / 10)
@@ -373,19 +373,19 @@ def test_stop_finishes_and_records_what_is_under_way(store: Store) -> None:
 
     def hold() -> None:
         entered.set()
-        answer.wait(30)
+        answer.wait(60)
 
     channel.before = hold
     worker = made(store, channel)
     for number in range(3):
         queued(store, started=NOW + number / 10)
     worker.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
     wait_until(worker._stopping.is_set)
     answer.set()
-    stopping.join(10)
+    stopping.join(60)
     assert channel.closed
     assert len(channel.sent) == 1
     assert outbox.counts(store) == {"queued": 2, "sent": 1, "skipped": 0, "dead": 0}

@@ -13,7 +13,7 @@ from gateway.settings import GatewaySettings
 
 CONNACK, PINGRESP = b"\x20\x02\x00\x00", b"\xd0\x00"
 CONNECT, SUBSCRIBE, PINGREQ = 1, 8, 12
-PATIENCE = 20.0  # s
+PATIENCE = 60.0  # s
 
 
 class DeafBroker:

@@ -29,7 +29,7 @@ def killed_after(url: str, ledger: Path, acknowledged: int) -> list[int]:
     child.kill()
     heard += [int(line) for line in child.stdout.read().split("\n") if line.strip()]
     child.stdout.close()
-    child.wait(10)
+    child.wait(60)
     return heard
 
 
@@ -61,7 +61,7 @@ def test_killed_and_started_again_until_done(url: str, tmp_path: Path) -> None:
     assert last.stdout is not None
     with last.stdout as said:
         acknowledged.update(int(line) for line in said)
-    assert last.wait(30) == 0
+    assert last.wait(60) == 0
     assert acknowledged == set(range(LAST))
     store = open_store(url)
     check_whole(store, acknowledged)

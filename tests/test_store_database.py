@@ -179,11 +179,11 @@ def test_a_stuck_writer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def hold() -> None:
         with store.begin():
             entered.set()
-            leave.wait(10)
+            leave.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    entered.wait(10)
+    entered.wait(60)
     with pytest.raises(StoreError, match="busy"), store.begin():
         pytest.fail("two writers at once")
     leave.set()

@@ -17,7 +17,7 @@ PYTHON = "/usr/bin/python3"  # Debian's, which python3-dbusmock belongs to
 MOCK = "org.freedesktop.DBus.Mock"
 DEVICE = "org.bluez.Device1"
 HCI0 = "/org/bluez/hci0"
-PATIENCE = 20.0  # s
+PATIENCE = 60.0  # s
 BEACON = "ibeacon:e2c56db5-dffb-48d2-b060-d0f5a71096e0:1:258"
 IBEACON = bytes.fromhex("0215e2c56db5dffb48d2b060d0f5a71096e000010102c5")
 

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from proximity import wire
 
-PATIENCE = 30.0  # s until a condition that should come has failed to
+PATIENCE = 60.0  # s until a condition that should come has failed to
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 NATS = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
 

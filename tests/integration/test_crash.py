@@ -43,7 +43,7 @@ class Served:
         for line in self.process.stdout:
             if line.startswith("MQTT broker"):
                 return
-        pytest.fail(f"the service ended with status {self.process.wait(10)}")
+        pytest.fail(f"the service ended with status {self.process.wait(60)}")
 
     def kill(self) -> None:
         assert self.process is not None
@@ -59,7 +59,7 @@ class Served:
         assert self.process is not None
         assert self.process.stdout is not None
         with self.process.stdout:
-            return self.process.wait(20)
+            return self.process.wait(60)
 
     def count(self, table: sa.Table) -> int:
         return self.query(sa.select(sa.func.count()).select_from(table))[0][0]

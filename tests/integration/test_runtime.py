@@ -98,7 +98,7 @@ class App:
         client.connect(host, int(port))
         client.loop_start()
         client.subscribe([("proximity/v1/shoppers/+/offers", 1), ("owntracks/+/+/cmd", 1)])
-        assert ready.wait(10)
+        assert ready.wait(60)
         self.client = client
 
     def _take(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:

@@ -48,7 +48,7 @@ class Service:
         self._client.on_message = self._take
         self._client.connect(address.host, address.port)
         self._client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def _take(self, client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         if message.topic.startswith("owntracks/"):

@@ -69,13 +69,13 @@ def test_two_services_in_opposite_orders_do_not_lock_each_other_out(store: Store
     start = threading.Barrier(4)
 
     def commits(which: Store, outcomes: list[Outcome]) -> None:
-        start.wait(10)
+        start.wait(60)
         for outcome in outcomes:
             commit(which, outcome)
             commit(which, ending(outcome, NOW + 60))
 
     def hands_over(which: Store) -> None:
-        start.wait(10)
+        start.wait(60)
         for _ in range(30):
             waiting = outbox.due(which, NOW + 100)
             if waiting:
@@ -105,7 +105,7 @@ def test_an_erasure_waits_for_the_commit_and_takes_its_rows_along(store: Store, 
             mine = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
             erased = pool.submit(people.erase, other, "ada")
             wait_until(lambda: waiting_for(store, mine), what="the erasure at the lock")
-        assert erased.result(10)
+        assert erased.result(60)
     assert history.visits(other, shopper="ada") == []
 
 

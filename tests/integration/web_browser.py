@@ -52,7 +52,7 @@ class Shop:
         opened = self.browser.new_context(viewport={"width": width, "height": height}, **context)
         try:
             page = opened.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(60_000)
             page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: self.errors.append(str(error)))
             page.on("request", lambda asked: self._watch(asked.url))
@@ -76,8 +76,9 @@ class Shop:
 @contextmanager
 def chromium() -> "Iterator[Browser]":
     """One browser for a file's tests."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         # In a container the tests run as root, where Chromium's own sandbox cannot be set up.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
