@@ -79,6 +79,10 @@ class Transition(msgspec.Struct, frozen=True):
     dwell: float | None = None  # seconds of the threshold, for dwell only
     initial: bool = False  # the device's first observation ever was already inside
     jumped: bool = False  # came after a movement faster than the site's top speed
+    forgive: float = 0.0  # seconds away that the dwell's threshold forgives, for dwell only
+    reach: str | None = None  # the threshold that was met, for approach only: "400m" or "300s"
+    distance: float | None = None  # metres to the place's outline, for approach only
+    eta: float | None = None  # seconds to arrival at the closing speed, for approach only
 
 
 class Visit(msgspec.Struct, frozen=True):

@@ -177,6 +177,10 @@ class TransitionOut(BaseModel):
     dwell: float | None
     initial: bool
     jumped: bool
+    forgive: float
+    reach: str | None
+    distance: float | None
+    eta: float | None
 
 
 class Transitions(BaseModel):

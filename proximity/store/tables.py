@@ -139,6 +139,10 @@ transitions = Table(
     Column("dwell", Double),
     Column("initial", Boolean, nullable=False),
     Column("jumped", Boolean, nullable=False),
+    Column("forgive", Double, nullable=False),
+    Column("reach", String(16)),
+    Column("distance", Double),
+    Column("eta", Double),
     Index(None, "shopper", "at"),
 )
 

@@ -56,6 +56,7 @@ class Shop:
             page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: self.errors.append(str(error)))
             page.on("request", lambda asked: self._watch(asked.url))
+            page.clock.install()  # runs as ever, until a test turns it forward
             page.goto(address)
             yield page
             assert self.errors == []

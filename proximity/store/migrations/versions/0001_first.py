@@ -167,6 +167,10 @@ def upgrade() -> None:
         sa.Column("dwell", sa.Double),
         sa.Column("initial", sa.Boolean, nullable=False),
         sa.Column("jumped", sa.Boolean, nullable=False),
+        sa.Column("forgive", sa.Double, nullable=False),
+        sa.Column("reach", sa.String(16)),
+        sa.Column("distance", sa.Double),
+        sa.Column("eta", sa.Double),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transitions")),
     )
     op.create_index(op.f("ix_transitions_at"), "transitions", ["at"])
