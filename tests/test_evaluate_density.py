@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from proximity.errors import ProximityError
 from proximity.evaluate.cli import app
-from proximity.evaluate.density import LOOK, START, _judge, density
+from proximity.evaluate.density import LOOK, START, SURVEYED, _count, _judge, density
+from proximity.observations import Floats
 from proximity.simulate.density import shop_with_density
 
 SITE = shop_with_density(100.0)
@@ -18,6 +20,10 @@ NONE = len(SITE.zones)
 def labels(*parts: tuple[int, float]) -> Any:
     """(N, 1) from (zone, seconds)."""
     return np.concatenate([np.full(round(seconds / LOOK), zone) for zone, seconds in parts])[:, None]
+
+
+def times(looks: Any) -> Floats:
+    return START + np.arange(len(looks), dtype=np.float64) * LOOK
 
 
 TIMELINES = [
@@ -37,12 +43,23 @@ def test_what_counts(
     truth: Any, said: Any, right: float, none: float, stays: int, found: float, delay: float | None, wrong: int
 ) -> None:
     true, reported = labels(*truth), labels(*said)
-    at = START + np.arange(len(true)) * LOOK
-    row = _judge(100.0, "strongest", SITE, at, true, reported)
+    at = times(true)
+    row = _judge(100.0, "strongest", SITE, [_count(NONE, at, true, reported)])
     assert (row.right, row.none, row.stays, row.found) == pytest.approx((right, none, stays, found))
     assert row.delay_median == pytest.approx(delay)
     assert row.hours == pytest.approx(20 / 3600)
     assert row.false_switches == pytest.approx(wrong / row.hours)
+    assert row.false_outside == 0.0
+
+
+def test_a_zone_told_of_somebody_outside_is_false_and_days_are_pooled() -> None:
+    true, reported = labels((NONE, 20), (0, 20)), labels((NONE, 5), (1, 5), (NONE, 10), (0, 20))
+    day = _count(NONE, times(true), true, reported)
+    row = _judge(100.0, "strongest", SITE, [day, day, day])
+    assert row.hours == pytest.approx(60 / 3600)
+    assert (row.right, row.stays, row.found) == (1.0, 3, 1.0)
+    assert row.false_switches == row.false_outside == pytest.approx(3 / row.hours)
+    assert row.enters == pytest.approx(3 / row.hours)
 
 
 def test_the_table_by_command_is_the_same_for_the_same_seed() -> None:
@@ -60,11 +77,16 @@ def test_the_table_by_command_is_the_same_for_the_same_seed() -> None:
 @pytest.mark.parametrize("wrong", [["--area", "0"], ["--method", "oracle"]])
 def test_what_cannot_be_measured_is_said(wrong: list[str]) -> None:
     result = CliRunner().invoke(app, ["density", *wrong])
-    assert result.exit_code == 1
-    assert "error:" in result.stderr
+    assert isinstance(result.exception, ProximityError)
+    assert result.stdout == ""
 
 
 def test_more_gateways_find_more() -> None:
-    sparse, dense = density(1, (100.0, 10.0), ("strongest",), people=3, seconds=300.0)
+    sparse, dense = density([1], (100.0, 10.0), ("strongest",), people=3, seconds=300.0)
     assert dense.gateways > sparse.gateways
     assert (dense.right or 0) > (sparse.right or 0)
+
+
+def test_a_survey_without_end_is_right_more_often_than_none() -> None:
+    blind, surveyed = density([5], (30.0,), ("strongest", SURVEYED), people=2, seconds=240.0)
+    assert (surveyed.right or 0) > (blind.right or 0)

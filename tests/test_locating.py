@@ -1,7 +1,8 @@
 """What every indoor method has to hold, and what each is for."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from proximity.observations import Floats, Ints
 from proximity.presence.locating.gridfilter import GridFilter
 from proximity.presence.locating.learned import LearnedZones, Lesson
 from proximity.presence.locating.neighbours import Neighbours
+from proximity.presence.locating.pooled import Pooled
 from proximity.presence.locating.slots import Slots, novelty
 from proximity.presence.locating.survey import Survey, survey_of
 from proximity.presence.locating.zonefilter import ZoneFilter
@@ -62,6 +64,9 @@ METHODS: dict[str, Callable[[], Locator]] = {
     "grid with survey": lambda: GridFilter.for_site(SHOP, survey()),
     "zones": lambda: ZoneFilter.for_site(SHOP),
     "zones with survey": lambda: ZoneFilter.for_site(SHOP, survey()),
+    "pooled grid": lambda: Pooled.grid(SHOP),
+    "pooled grid with survey": lambda: Pooled.grid(SHOP, survey()),
+    "pooled zones": lambda: Pooled.by_zone(SHOP),
     "neighbours": lambda: Neighbours.for_site(SHOP),
     "neighbours with survey": lambda: Neighbours.for_site(SHOP, survey()),
     "learned": lambda: learned(SHOP),
@@ -169,10 +174,15 @@ def test_an_empty_tick_changes_nothing(make: Callable[[], Locator]) -> None:
     np.testing.assert_array_equal(locator.belief(slots(0), 1.0), before)
 
 
-@pytest.mark.parametrize("name", ["grid", "zones"])
+@pytest.mark.parametrize("name", ["grid", "zones", "pooled grid"])
 def test_a_checkpoint_of_another_site_is_refused(name: str) -> None:
     other = Site(id="other", name="Other", timezone="UTC", zones=ZONES, anchors=ANCHORS[:3])
-    made = {"grid": GridFilter.for_site, "zones": ZoneFilter.for_site}[name](other)
+    makers: dict[str, Callable[[Site], Locator]] = {
+        "grid": GridFilter.for_site,
+        "zones": ZoneFilter.for_site,
+        "pooled grid": Pooled.grid,
+    }
+    made = makers[name](other)
     with pytest.raises(ValueError, match="checkpoint"):
         METHODS[name]().restore(made.state())
 
@@ -266,6 +276,69 @@ def test_zones_return_to_doubt_when_nothing_is_heard() -> None:
     assert certain == sorted(certain, reverse=True)
     assert certain[0] > 0.9
     assert certain[-1] < 0.55
+
+
+class Says:
+    """A filter of one opinion."""
+
+    def __init__(self, site: Site, *belief: float) -> None:
+        self.zones: Sequence[str] = [zone.id for zone in site.zones]
+        self._belief = np.array([belief])
+
+    def grow(self, capacity: int) -> None: ...
+
+    def clear(self, slots: Ints) -> None: ...
+
+    def tick(self, now: float, slot: Ints, anchor: Ints, rssi: Floats) -> None: ...
+
+    def belief(self, slots: Ints, now: float) -> Floats:
+        return np.repeat(self._belief, len(slots), axis=0)
+
+    def position(self, slots: Ints, now: float) -> Floats:
+        return np.full((len(slots), 2), 4.0)
+
+    def state(self) -> Mapping[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+def pooled_with(site: Site, *belief: float) -> Floats:
+    """What comes of a filter's opinion when the left anchors are by far the loudest."""
+    locator = Pooled(site, Says(site, *belief), (0.5, 0.5))
+    locator.grow(1)
+    for now in (1.0, 2.0, 3.0):
+        locator.tick(now, slots(0, 0, 0, 0), slots(0, 1, 2, 3), np.array([-50.0, -50.0, -80.0, -80.0]))
+    assert locator.position(slots(0), 3.0).tolist() == [[4.0, 4.0]], "places are the filter's"
+    return np.asarray(locator.belief(slots(0), 3.0)[0])
+
+
+def test_where_the_filter_doubts_the_loudest_decides() -> None:
+    assert pooled_with(SHOP, 0.45, 0.55, 0.0)[LEFT] > 0.9
+
+
+def test_how_likely_it_is_to_be_in_no_zone_is_the_filters() -> None:
+    found = pooled_with(SHOP, 0.2, 0.2, 0.6)
+    assert found[-1] == pytest.approx(0.6)
+    assert found.sum() == pytest.approx(1.0)
+
+
+def test_of_zones_without_an_anchor_the_filter_alone_judges() -> None:
+    shelf = Zone(id="shelf", site="shop", name="Shelf", outline=shapely.box(4, 3, 6, 5))
+    site = Site(id="shop", name="Shop", timezone="UTC", zones=(*ZONES, shelf), anchors=ANCHORS)
+    found = pooled_with(site, 0.1, 0.2, 0.7, 0.0)
+    assert found[2] == pytest.approx(0.7)
+    assert found[LEFT] > found[RIGHT]
+    one_zone = Site(id="shop", name="Shop", timezone="UTC", zones=(*ZONES, shelf), anchors=ANCHORS[:2])
+    assert pooled_with_two(one_zone, 0.1, 0.2, 0.7, 0.0).tolist() == [0.1, 0.2, 0.7, 0.0]
+
+
+def pooled_with_two(site: Site, *belief: float) -> Floats:
+    """The same with the left anchors only: there is nothing to compare."""
+    locator = Pooled(site, Says(site, *belief), (0.5, 0.5))
+    locator.grow(1)
+    locator.tick(1.0, slots(0, 0), slots(0, 1), np.array([-50.0, -50.0]))
+    return np.asarray(locator.belief(slots(0), 1.0)[0])
 
 
 def test_learning_needs_two_zones() -> None:

@@ -36,14 +36,11 @@ def danis(
     from proximity.evaluate.danis import danis_walkable, evaluate_danis
     from proximity.evaluate.tables import danis_tables
 
-    try:
-        report, walked = evaluate_danis(data, method, split)
-        if plot is not None:
-            from proximity.evaluate.plots import plot_danis
+    report, walked = evaluate_danis(data, method, split)
+    if plot is not None:
+        from proximity.evaluate.plots import plot_danis
 
-            plot_danis(data, report, walked, danis_walkable(data), plot)
-    except ProximityError as error:
-        raise _failed(error) from None
+        plot_danis(data, report, walked, danis_walkable(data), plot)
     _show(report, danis_tables(report), as_json=as_json)
 
 
@@ -51,8 +48,11 @@ def danis(
 def doorway(
     data: Data,
     as_json: Json = False,
-    untrained: Annotated[bool, typer.Option("--untrained", help="Use the receivers' places only (default).")] = False,
+    untrained: Annotated[bool, typer.Option("--untrained", help="Use what an installer knows (default).")] = False,
     fit: Annotated[Path | None, typer.Option("--fit", help="Folder of other recordings to fit on.")] = None,
+    car_length: Annotated[
+        float, typer.Option("--car-length", min=0.0, help="Metres behind the door where the zone of cars begins.")
+    ] = 4.5,
     method: Method = DEFAULT,
     plot: Plot = None,
 ) -> None:
@@ -61,15 +61,12 @@ def doorway(
     from proximity.evaluate.tables import sal_rb_tables
 
     if untrained and fit is not None:
-        raise _failed(ProximityError("--untrained and --fit exclude each other: give one of them."))
-    try:
-        report, passed = evaluate_sal_rb(data, fit, method)
-        if plot is not None:
-            from proximity.evaluate.plots import plot_sal_rb
+        raise ProximityError("--untrained and --fit exclude each other: give one of them.")
+    report, passed = evaluate_sal_rb(data, fit, method, car_length)
+    if plot is not None:
+        from proximity.evaluate.plots import plot_sal_rb
 
-            plot_sal_rb(report, passed, plot)
-    except ProximityError as error:
-        raise _failed(error) from None
+        plot_sal_rb(report, passed, plot)
     _show(report, sal_rb_tables(report), as_json=as_json)
 
 
@@ -83,21 +80,20 @@ def methods(
     from proximity.evaluate.compare import compare
     from proximity.evaluate.tables import comparison_table
 
-    try:
-        rows = list(compare(data, sal_rb))
-    except ProximityError as error:
-        raise _failed(error) from None
+    rows = list(compare(data, sal_rb))
     _show(rows, [comparison_table(rows)], as_json=as_json)
 
 
 @app.command()
 def density(
-    seed: Annotated[int, typer.Option("--seed", help="Of the simulation; the same one gives the same table.")] = 1,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Of the simulation; may be repeated for more days. Default: 1.")
+    ] = None,
     area: Annotated[
         list[float] | None, typer.Option("--area", help="m² a gateway; may be repeated. Default: 10, 30 and 100.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="May be repeated. Default: strongest, zones and grid.")
+        list[str] | None, typer.Option("--method", help="May be repeated. Default: strongest, zones, grid, surveyed.")
     ] = None,
     zone_side: Annotated[float, typer.Option("--zone-side", help="Length and width of a shelf zone in metres.")] = 5.0,
     people: Annotated[int, typer.Option("--people", min=1, help="Shoppers in the store over the time.")] = 12,
@@ -108,11 +104,8 @@ def density(
     from proximity.evaluate import density as measured
     from proximity.evaluate.tables import density_table
 
-    try:
-        areas, names = area or measured.AREAS, method or measured.METHODS
-        rows = list(measured.density(seed, areas, names, people, minutes * 60.0, zone_side))
-    except ProximityError as error:
-        raise _failed(error) from None
+    areas, names = area or measured.AREAS, method or measured.METHODS
+    rows = list(measured.density(seed or [1], areas, names, people, minutes * 60.0, zone_side))
     _show(rows, [density_table(rows)], as_json=as_json)
 
 
@@ -125,8 +118,3 @@ def _show(report: Any, tables: Iterable[Any], *, as_json: bool) -> None:
     console = Console()
     for table in tables:
         console.print(table)
-
-
-def _failed(error: ProximityError) -> typer.Exit:
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(1)

@@ -29,6 +29,7 @@ class Compared(msgspec.Struct, frozen=True):
     walk: GroupReport | None  # sal-rb untrained
     extra_switches: int | None  # sal-rb untrained, the worst file
     cost: float  # µs of one core per device and second, at one sample a second
+    yards: float  # the same in yardsticks, measured just before: for comparing runs on machines that others share
 
 
 def compare(danis: Path, sal_rb: Path | None) -> Iterator[Compared]:
@@ -37,6 +38,8 @@ def compare(danis: Path, sal_rb: Path | None) -> Iterator[Compared]:
         room, _ = evaluate_danis(danis, method)
         doorway = None if sal_rb is None else evaluate_sal_rb(sal_rb, None, method)[0]
         site = danis_site(danis)
+        yard = yardstick()
+        spent = cost(METHODS[method](site, danis_survey(danis, site), danis_walkable(danis)), len(site.anchors))
         yield Compared(
             method=method,
             position=room.position,
@@ -45,8 +48,20 @@ def compare(danis: Path, sal_rb: Path | None) -> Iterator[Compared]:
             stationary_zone_changes=room.stationary_zone_changes if room.stationary_files else None,
             walk=None if doorway is None else doorway.groups.get("walk"),
             extra_switches=None if doorway is None else max(f.events.extra_switches for f in doorway.files),
-            cost=cost(METHODS[method](site, danis_survey(danis, site), danis_walkable(danis)), len(site.anchors)),
+            cost=spent,
+            yards=spent / yard,
         )
+
+
+def yardstick(rounds: int = 5) -> float:
+    """µs of processor time to sort 10,000 float32 numbers: the best of some rounds over the same numbers."""
+    numbers = np.random.default_rng(1).random((100, 10_000), dtype=np.float32)
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.process_time()
+        np.sort(numbers, axis=1)
+        best = min(best, time.process_time() - start)
+    return best / len(numbers) * 1e6
 
 
 def cost(locator: Locator, anchors: int, devices: int = DEVICES, seconds: int = SECONDS) -> float:

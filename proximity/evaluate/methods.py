@@ -6,6 +6,7 @@ from proximity.errors import ProximityError
 from proximity.observations import Floats
 from proximity.presence.locating.gridfilter import GridFilter
 from proximity.presence.locating.neighbours import Neighbours
+from proximity.presence.locating.pooled import Pooled
 from proximity.presence.locating.survey import Survey
 from proximity.presence.locating.zonefilter import ZoneFilter
 from proximity.presence.locator import Locator
@@ -15,8 +16,10 @@ from proximity.site.model import Site
 Factory = Callable[[Site, Survey | None, Floats | None], Locator]
 
 METHODS: dict[str, Factory] = {
-    "grid": GridFilter.for_site,
-    "zones": ZoneFilter.for_site,
+    "grid": Pooled.grid,
+    "zones": Pooled.by_zone,
+    "grid-alone": GridFilter.for_site,
+    "zones-alone": ZoneFilter.for_site,
     "neighbours": Neighbours.for_site,
     "strongest": lambda site, survey, walkable: Strongest.for_site(site),  # noqa: ARG005 (it uses neither)
 }

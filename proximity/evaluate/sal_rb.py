@@ -1,10 +1,12 @@
 """Accuracy at the doorway of Karoliny et al. 2021, Silicon Austria Labs (CC BY 4.0).
 
-Untrained, only the receivers' places are used. Fitted, zones are learned from the labels of other recordings of the
-same group: what drives in is labelled inside only when all of it is.
+Untrained, only what an installer knows is used: the receivers' places, and that a car is called inside only when all of
+it is, so that its zone begins a car's length behind the door. Fitted, zones are learned from the labels of other
+recordings of the same group.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +35,8 @@ from proximity.site.model import Anchor, PresenceOptions, Site, Zone
 
 MARGIN = 1.0  # m around the outermost receivers that still belong to the yard and the hall
 CALM = PresenceOptions(enter_after=0.5)  # s; the filters weigh evidence over time themselves, so two more ticks will do
+LEARNED = PresenceOptions(enter_after=0.25)  # s; learned levels are smoothed over up to five seconds: one more tick
+CAR = 4.5  # m, the length of an ordinary car
 INSIDE, OUTSIDE, UNKNOWN = 0, 1, 2
 ENTERS = frozenset({INSIDE})
 
@@ -67,6 +71,7 @@ class SalReport(msgspec.Struct, frozen=True):
     campaign: str
     method: str
     mode: str  # "untrained" or "fitted"
+    car_length: float  # m behind the door at which the zone of cars begins, untrained
     right: float
     right_belief: float
     events: Events
@@ -91,8 +96,9 @@ class _Taught(NamedTuple):
     lesson: Lesson
 
 
-def sal_rb_site(data: Path) -> Site:
-    """Two zones that meet halfway between the nearest inside and outside receivers. RecordingError: no places."""
+def sal_rb_site(data: Path, behind: float = 0.0) -> Site:
+    """Two zones that meet `behind` metres inside of the door, which is halfway between the nearest inside and outside
+    receivers; the inner one stays at least `MARGIN` deep. RecordingError: no places."""
     places = receivers(data)
     inside = [r for slug, r in places.items() if slug.startswith("i-")]
     outside = [r for slug, r in places.items() if slug.startswith("o-")]
@@ -100,16 +106,17 @@ def sal_rb_site(data: Path) -> Site:
         raise DataError(f"{data}: measurement_config.txt must place receivers inside (I-…) and outside (O-…).")
     door = (max(r.x for r in inside) + min(r.x for r in outside)) / 2
     low_x, high_x, low_y, high_y = _reach([*inside, *outside])
+    border = max(door - behind, low_x + MARGIN)
     zones = (
-        Zone(id="inside", site="sal-rb", name="inside", outline=shapely.box(low_x, low_y, door, high_y)),
-        Zone(id="outside", site="sal-rb", name="outside", outline=shapely.box(door, low_y, high_x, high_y)),
+        Zone(id="inside", site="sal-rb", name="inside", outline=shapely.box(low_x, low_y, border, high_y)),
+        Zone(id="outside", site="sal-rb", name="outside", outline=shapely.box(border, low_y, high_x, high_y)),
     )
     anchors = tuple(
         Anchor(
             id=slug,
             site="sal-rb",
             kind="gateway",
-            zone="inside" if slug.startswith("i-") else "outside",
+            zone="inside" if r.x <= border else "outside",
             x=r.x,
             y=r.y,
             z=r.z,
@@ -122,15 +129,16 @@ def sal_rb_site(data: Path) -> Site:
 
 
 def evaluate_sal_rb(
-    data: Path | str, fit: Path | str | None = None, method: str = DEFAULT
+    data: Path | str, fit: Path | str | None = None, method: str = DEFAULT, car_length: float = CAR
 ) -> tuple[SalReport, list[Passed]]:
     """The report, and what plots need. `fit`: a folder of other recordings to fit on; a recording is never fitted on
-    itself. DataError, RecordingError: what is missing; UnknownMethodError."""
+    itself. `car_length`: m; 0: the zone of cars begins at the door. DataError, RecordingError: what is missing;
+    UnknownMethodError."""
     data = Path(data)
-    site = sal_rb_site(data)
+    site, of_cars = sal_rb_site(data), sal_rb_site(data, car_length)
     factory = method_named(method)
     lessons = [] if fit is None else _lessons(Path(fit), site)
-    results = [_pass(path, site, factory, lessons) for path in _files(data)]
+    results = [_pass(path, of_cars if _group_of(path) == "car" else site, factory, lessons) for path in _files(data)]
     passed = [p for _, p, _ in results]
     groups = {g: [r for r in results if r[0].group == g] for g in sorted({p.group for p in passed})}
     whole = _group(results)
@@ -138,6 +146,7 @@ def evaluate_sal_rb(
         campaign="sal-rb",
         method=method,
         mode="untrained" if fit is None else "fitted",
+        car_length=car_length,
         right=whole.right,
         right_belief=whole.right_belief,
         events=whole.events,
@@ -169,6 +178,7 @@ def _pass(path: Path, site: Site, factory: Factory, lessons: Sequence[_Taught]) 
     group = _group_of(path)
     taught = [t for t in lessons if t.group == group and t.content != _content(readings)]
     try:
+        site = replace(site, presence=LEARNED) if taught else site
         locator = LearnedZones(site, [t.lesson for t in taught]) if taught else factory(site, None, None)
         track = follow(locator, site, readings)
     except ValueError as error:

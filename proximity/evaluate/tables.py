@@ -39,7 +39,7 @@ def danis_tables(report: DanisReport) -> Iterator[Table]:
 
 def sal_rb_tables(report: SalReport) -> Iterator[Table]:
     """Recordings and groups, their events, calibration."""
-    table = _table(f"sal_rb_doorway, {report.mode}, {report.method}", "recording", "fitted on", *_RIGHT)
+    table = _table(f"sal_rb_doorway, {report.mode}, {report.method}{_cars(report)}", "recording", "fitted on", *_RIGHT)
     for f in report.files:
         fitted = f"{len(f.fitted_on)} others" if f.fitted_on else NOTHING
         table.add_row(_name(f.file), fitted, _share(f.right), _share(f.right_belief))
@@ -56,6 +56,13 @@ def sal_rb_tables(report: SalReport) -> Iterator[Table]:
 _RIGHT = ("right", "by belief")
 
 
+def _cars(report: SalReport) -> str:
+    """What a car has to be driven in, where it tells."""
+    if report.mode == "fitted" or "car" not in report.groups or not report.car_length:
+        return ""
+    return f", cars {report.car_length:g} m in"
+
+
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
@@ -66,7 +73,7 @@ def _table(title: str, first: str, *others: str) -> Table:
 
 def _events(rows: Mapping[str, Events]) -> Table:
     table = _table(
-        "changes of zone: delays in seconds", "", "true", "told", "prec.", "recall", "F1", "delay", "p95", "extra"
+        "changes of zone: delays in seconds", "", "true", "told", "prec", "rec", "F1", "delay", "p95", "extra"
     )
     for name, e in rows.items():
         figures = (e.precision, e.recall, e.f1, e.delay_median, e.delay_p95)
@@ -99,23 +106,35 @@ def _calibration(calibration: Calibration) -> Table:
 
 def comparison_table(rows: Sequence[Compared]) -> Table:
     """One row for each method."""
-    table = _table("methods", "method", "mean", "p90", "quadrant", "clear", "still", "walk", "F1", "extra", "µs")
+    table = _table(
+        "methods", "method", "mean", "p90", "quadrant", "clear", "still", "walk", "F1", "extra", "µs", "yards"
+    )
     for r in rows:
         position = (NOTHING, NOTHING) if r.position is None else (f"{r.position.mean:.2f}", f"{r.position.p90:.2f}")
         walk = (NOTHING, NOTHING) if r.walk is None else (_share(r.walk.right), f"{r.walk.events.f1 or 0:.2f}")
         extra = NOTHING if r.extra_switches is None else str(r.extra_switches)
         still = NOTHING if r.stationary_zone_changes is None else str(r.stationary_zone_changes)
         table.add_row(
-            r.method, *position, _share(r.zone_right), _share(r.zone_right_clear), still, *walk, extra, f"{r.cost:.1f}"
+            r.method,
+            *position,
+            _share(r.zone_right),
+            _share(r.zone_right_clear),
+            still,
+            *walk,
+            extra,
+            f"{r.cost:.1f}",
+            f"{r.yards:.2f}",
         )
     return table
 
 
 def density_table(rows: Sequence[Density]) -> Table:
     """One row for each density and method."""
-    table = _table("simulated store", "m²", "gateways", "method", "right", "none", "found", "delay", "p95", "false/h")
+    table = _table(
+        "simulated store", "m²", "gateways", "method", "right", "none", "found", "delay", "p95", "enters", "false"
+    )
     for r in rows:
-        figures = (r.delay_median, r.delay_p95, r.false_switches)
+        figures = (r.delay_median, r.delay_p95, r.enters, r.false_switches)
         shown = (NOTHING if f is None else f"{f:.1f}" for f in figures)
         table.add_row(
             f"{r.area:g}", str(r.gateways), r.method, _share(r.right), _share(r.none), _share(r.found), *shown

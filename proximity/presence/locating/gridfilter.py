@@ -21,7 +21,8 @@ from proximity.presence.locator import TICK, Probabilities
 from proximity.presence.ranging import PathLoss
 from proximity.site.model import Site
 
-BLOCK = 128  # slots worked on at once, so that their beliefs stay in the processor's cache
+BLOCK = 32  # slots worked on at once: their beliefs fit in a core's cache of 2 MB, and products of matrices stay so
+# small that the linear algebra library does not wake its threads, which cost more than they help
 QUIET = 2.5  # s after which an anchor that should hear has missed at least two samples of one a second
 ALIVE = 30.0  # s; an anchor that heard nobody for longer may be off: its silence says nothing
 LONGEST = 60.0  # s of prediction; after a minute a shopper may be anywhere in a shop anyhow
@@ -42,7 +43,7 @@ class GridFilter:
     ) -> None:
         self.zones: Sequence[str] = tuple(zones)
         self.grid = grid
-        self._shares = shares.astype(np.float32)
+        self._shares, self._centres = shares.astype(np.float32), grid.cells.astype(np.float32)
         self._motion = Motion(grid, walk)
         self._levels, self._silence = radio.levels(), radio.silence()
         self._alive = np.full(self._silence.shape[1], -np.inf)
@@ -128,16 +129,17 @@ class GridFilter:
         """Add to the scores (n, G, C) what silence tells of anchors that count (n, A). In place."""
         anchors = np.flatnonzero(quiet.any(axis=0))
         if len(anchors):
-            for k in np.flatnonzero(np.isfinite(score[:, :, 0]).any(axis=0)):
-                score[:, k] += quiet[:, anchors] @ self._silence[k, anchors]
+            likely = np.isfinite(score[:, :, 0])
+            for k in np.flatnonzero(likely.any(axis=0)):
+                score[likely[:, k], k] += quiet[likely[:, k]][:, anchors] @ self._silence[k, anchors]
 
     def _update(self, slots: Ints, now: float, score: Likelihoods, prior: Likelihoods) -> None:
         """Bayes' rule on cells and gain, which are kept as if independent of one another."""
         belief = self._predicted(slots, now)
         likelihood = np.exp(score - score.max(axis=(1, 2), keepdims=True))
         place = belief.sum(axis=1)
-        gain = prior * np.matmul(likelihood, place[:, :, None])[:, :, 0]
-        mixed = np.matmul(prior[:, None, :], likelihood)
+        gain = prior * np.einsum("ngc,nc->ng", likelihood, place)
+        mixed = np.einsum("ng,ngc->nc", prior, likelihood)[:, None, :]
         belief = belief * mixed
         total = belief.sum(axis=(1, 2), keepdims=True)
         lost = total[:, 0, 0] <= 1e-30  # the evidence is where nobody can be: start again from it alone
@@ -170,21 +172,27 @@ class GridFilter:
 
     def cells(self, slots: Ints, now: float) -> NDArray[np.float32]:
         """(n, C) probability of each cell of `grid` at `now`."""
+        return self._gathered(slots, now, None)
+
+    def _gathered(self, slots: Ints, now: float, weights: Likelihoods | None) -> Likelihoods:
+        """(n, C) as `cells`, or (n, K) sums of it by `weights` (C, K)."""
         slots = np.asarray(slots)
-        found = np.empty((len(slots), len(self.grid.cells)), dtype=np.float32)
+        width = len(self.grid.cells) if weights is None else weights.shape[1]
+        found = np.empty((len(slots), width), dtype=np.float32)
         for block in range(0, len(slots), BLOCK):
-            found[block : block + BLOCK] = self._predicted(slots[block : block + BLOCK], now).sum(axis=1)
+            place = self._predicted(slots[block : block + BLOCK], now).sum(axis=1)
+            found[block : block + BLOCK] = place if weights is None else place @ weights
         return found
 
     def belief(self, slots: Ints, now: float) -> Probabilities:
         """(n, Z + 1) probabilities at `now`."""
-        shares = np.asarray(self.cells(slots, now) @ self._shares, dtype=np.float64)
+        shares = self._gathered(slots, now, self._shares).astype(np.float64)
         probabilities: Probabilities = shares / shares.sum(axis=1, keepdims=True)
         return probabilities
 
     def position(self, slots: Ints, now: float) -> Floats:
         """(n, 2) mean of the belief in local metres; NaN for a slot that was never read."""
-        place = np.asarray(self.cells(slots, now) @ self.grid.cells.astype(np.float32), dtype=np.float64)
+        place = self._gathered(slots, now, self._centres).astype(np.float64)
         place[np.isnan(self._slots["last"][slots])] = np.nan
         return place
 
