@@ -8,7 +8,8 @@ from shapely.geometry import Point, box
 
 from proximity.observations import Floats
 from proximity.presence.fixes import probability, verdicts
-from proximity.presence.geofences import Fences, distance, earth, fence_of
+from proximity.presence.geofences import Fences, distance, earth
+from proximity.presence.outlines import shapes_of
 from proximity.presence.state import Longs
 from proximity.presence.visits import Event
 from proximity.site.frames import to_degrees
@@ -24,7 +25,7 @@ def site(**rest: object) -> Site:
 
 
 def fences(*zones: Zone, at: Site | None = None) -> Fences:
-    return Fences([fence for i, one in enumerate(zones) if (fence := fence_of(i, one, at or site()))])
+    return Fences(shapes_of(dict(enumerate(zones)), {"s": at or site()}))
 
 
 def depth(one: Fences, lat: float, lon: float) -> float:
@@ -108,7 +109,7 @@ def test_a_fence_in_local_metres_turns_with_the_store() -> None:
     yard = Zone("z", "s", "Z", box(-10, 50, 10, 150), outdoor=True)
     assert depth(fences(yard, at=at), *_east(48.0, 2.0, 100.0)) == pytest.approx(10.0, abs=0.05)
     nowhere = Zone("z", "s", "Z", box(-10, 50, 10, 150), outdoor=True)
-    assert fence_of(0, nowhere, site()) is None
+    assert len(fences(nowhere).boxes) == 0
 
 
 def test_a_straight_edge_is_straight_in_degrees() -> None:
@@ -135,7 +136,8 @@ def test_the_index_finds_what_measuring_every_fence_finds() -> None:
     all_fences = fences(*_shapes(rng))
     lat, lon = rng.uniform(-1.1, 1.1, 400), (179.4 + rng.uniform(0, 1.2, 400) + 180) % 360 - 180
     position, fence, _ = inside_any(all_fences, lat, lon)
-    which, every = np.divmod(np.arange(400 * len(all_fences)), len(all_fences))
+    rows = all_fences.rows()
+    which, every = np.repeat(np.arange(400), len(rows)), np.tile(rows, 400).astype(np.int64)
     inward = all_fences.inward(earth(lat, lon)[which], every)
     expected = {(int(i), int(f)) for i, f in zip(which[inward >= 0], every[inward >= 0], strict=True)}
     assert set(zip(position.tolist(), fence.tolist(), strict=True)) == expected

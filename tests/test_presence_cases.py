@@ -7,9 +7,10 @@ import pytest
 import shapely
 from shapely.geometry import Point, Polygon, box
 
-from proximity.model import Fix, Sighting
+from proximity.model import DwellThreshold, Fix, Sighting
+from proximity.observations import Batch
 from proximity.presence.engine import Engine
-from proximity.presence.geofences import fence_of
+from proximity.presence.outlines import shapes_of
 from proximity.site.model import Anchor, PresenceOptions, Zone
 from tests.presence_shop import (
     LAT,
@@ -160,7 +161,7 @@ def test_case_06_jitter_near_the_next_zone_is_one_enter(seed: int) -> None:
 
 
 def test_case_07_dwell_fires_once_by_event_time_without_an_observation() -> None:
-    thresholds = {("shop", "park"): frozenset({60.0, 300.0})}
+    thresholds = {("shop", "park"): frozenset({DwellThreshold(60.0), DwellThreshold(300.0)})}
     engine = Engine([shop(circle("park", 60))], thresholds)
     run(engine, 5, [fix(0.1, 0)])
     assert engine.next_due() == T0 + 60.25
@@ -170,13 +171,13 @@ def test_case_07_dwell_fires_once_by_event_time_without_an_observation() -> None
 
 
 def test_case_07_exit_cancels_dwell() -> None:
-    engine = Engine([shop()], {("shop", "door"): frozenset({40.0})})
+    engine = Engine([shop()], {("shop", "door"): frozenset({DwellThreshold(40.0)})})
     step = run(engine, 120, heard("door", 0, 15))
     assert kinds(step.transitions) == [("enter", "door"), ("exit", "door")]
 
 
 def test_case_07_and_17_dwell_survives_a_restart() -> None:
-    thresholds = {("shop", "door"): frozenset({30.0})}
+    thresholds = {("shop", "door"): frozenset({DwellThreshold(30.0)})}
     engine = Engine([shop()], thresholds)
     (enter,) = run(engine, 20, heard("door", 0, 20)).transitions
     restarted = Engine([shop()], thresholds)
@@ -329,7 +330,7 @@ def test_case_12_a_circle_on_any_longitude(lon: float) -> None:
 def test_case_12_rings_round_a_pole_are_refused(outline: Polygon, reason: str) -> None:
     zone = Zone("ice", "shop", "Ice", outline, frame="wgs84", outdoor=True)
     with pytest.raises(ValueError, match=reason):
-        fence_of(0, zone, shop())
+        shapes_of({0: zone}, {"shop": shop()})
 
 
 def test_case_13_winding_and_repeated_points_do_not_matter() -> None:
@@ -353,7 +354,7 @@ def test_case_14_an_observation_from_the_future_is_clamped_and_freezes_nothing()
 
 def test_case_15_a_fence_edited_while_people_are_inside() -> None:
     near, far = circle("park", 60), circle("park", 60, 500)
-    thresholds = {("shop", "park"): frozenset({120.0})}
+    thresholds = {("shop", "park"): frozenset({DwellThreshold(120.0)})}
     engine = Engine([shop(near)], thresholds)
     (enter,) = run(engine, 10, [fix(0, 0), fix(1, 500, device="owntracks:bob/phone")]).transitions
     grown = engine.set_sites([shop(circle("park", 70))], T0 + 50)
@@ -444,11 +445,52 @@ def test_case_18_bad_observations_are_dropped_and_counted(row: Fix | Sighting, n
     assert step.late == []
 
 
+@pytest.mark.parametrize("first", ["phone", "server"])
+def test_case_19_the_phones_own_transition_and_the_servers_are_one_event(first: str) -> None:
+    engine, transitions = Engine([shop(circle("park", 60))], now=T0 - 1), []
+    for second, inside in ((10, True), (100, False)):
+        at = second if first == "phone" else second + 4
+        rows = [fix(second + (2 if first == "phone" else 0), 0 if inside else 200)]
+        engine.region_state(PHONE, "ada", "shop/park", inside, T0 + at)
+        transitions += run(engine, second + 20, rows).transitions
+    assert kinds(transitions) == [("enter", "park"), ("exit", "park")]
+    assert len({one.visit for one in transitions}) == 1
+
+
+def place_with_both() -> Engine:
+    """A park that a gateway hears into, and that phones tell positions in."""
+    site = shop(circle("park", 60))
+    return Engine([replace(site, anchors=(*site.anchors, Anchor("g-park", "shop", "gateway", "park")))])
+
+
+def tag_in_park(start: float, end: float) -> list[Sighting]:
+    return [Sighting("shop/g-park", TAG, -60.0, T0 + t) for t in np.arange(start, end).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        # the phone enters first and leaves first: the tag is still heard, and its silence is the end
+        ([fix(0, 0), fix(30, 200), *tag_in_park(10, 60)], [(0, "enter", "confirmed"), (79, "exit", "silence")]),
+        # the tag enters first and leaves first: the phone's way out is the end
+        ([*tag_in_park(0, 20), fix(10, 0), fix(90, 200)], [(1, "enter", "confirmed"), (93, "exit", "left")]),
+        # out by the phone, in again by the tag before that is over: one visit
+        ([fix(0, 0), fix(30, 200), *tag_in_park(30, 40)], [(0, "enter", "confirmed"), (59, "exit", "silence")]),
+        # each alone
+        (tag_in_park(0, 10), [(1, "enter", "confirmed"), (29, "exit", "silence")]),
+        ([fix(0, 0), fix(30, 200)], [(0, "enter", "confirmed"), (33, "exit", "left")]),
+    ],
+)
+def test_case_20_in_by_either_and_out_when_both_agree(
+    rows: list[Sighting | Fix], wanted: list[tuple[float, str, str]]
+) -> None:
+    found = run(place_with_both(), 300, rows).transitions
+    assert [(at, kind, cause) for at, kind, _, cause in told(found)] == wanted
+    assert len({one.visit for one in found}) == 1
+
+
 def test_case_20_beacon_and_fence_for_one_place() -> None:
-    park = circle("park", 60)
-    site = shop(park)
-    site = replace(site, anchors=(*site.anchors, Anchor("g-park", "shop", "gateway", "park")))
-    engine = Engine([site])
+    engine = place_with_both()
     (enter,) = run(engine, 5, [Sighting("shop/g-park", TAG, -60.0, T0 + t) for t in range(5)]).transitions
     assert (enter.zone, enter.device) == ("park", TAG)
     assert run(engine, 40, [fix(6, 0)]).transitions == []  # the tag falls silent, the phone is still there
@@ -473,6 +515,23 @@ def test_case_22_a_shopper_is_inside_while_any_device_is() -> None:
     step = run(engine, 60, heard("door", 0, 30), heard("door", 5, 10, device=other))
     assert kinds(step.transitions) == [("enter", "door"), ("exit", "door")]
     assert step.transitions[-1].observed >= T0 + 29
+
+
+def test_case_22_the_visit_goes_on_by_the_device_that_is_left() -> None:
+    engine, other = Engine([shop(circle("park", 60))]), "owntracks:ada2/phone"
+    mine = {PHONE: "ada", other: "ada"}
+    rows = [fix(0, 0), fix(20, 5, device=other), fix(40, 200), fix(300, 200, device=other)]
+    found = engine.step(Batch.of(fixes=rows, owners=mine), T0 + 400).transitions
+    assert [(one.kind, one.device, one.at - T0) for one in found] == [("enter", PHONE, 0), ("exit", other, 303)]
+
+
+def test_case_22_a_shopper_with_two_tags_in_nested_zones_is_in_both() -> None:
+    store = Zone("store", "shop", "Store", box(0, 0, 15, 5))
+    rows = [*heard("door", 0, 30), *heard("till", 0, 30, device="ibeacon:ada2", rssi=-70.0)]
+    engine = Engine([shop(store)])
+    run(engine, 29, rows)
+    assert ("shop", "store") in engine.inside("ada")
+    assert len([zone for _, zone in engine.inside("ada") if zone in ("door", "till")]) == 1
 
 
 def test_case_22_two_zones_at_once_are_resolved_by_confidence() -> None:

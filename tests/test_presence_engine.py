@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proximity.errors import BadMessage
-from proximity.model import Fix, Sighting, derive_id
+from proximity.model import DwellThreshold, Fix, Sighting, derive_id
 from proximity.observations import Batch, Sightings
 from proximity.presence import checkpoint
 from proximity.presence.engine import Engine
@@ -15,7 +15,7 @@ from tests.presence_shop import INDOOR, LON, PHONE, T0, TAG, batch, circle, fix,
 
 
 def test_ids_are_derived_from_what_caused_them() -> None:
-    engine = Engine([shop()], {("shop", "door"): frozenset({5.0})})
+    engine = Engine([shop()], {("shop", "door"): frozenset({DwellThreshold(5.0)})})
     enter, dwell, exit_ = run(engine, 60, heard("door", 0, 8)).transitions
     assert enter.visit == derive_id("shop", "door", "ada", round(enter.started * 1000))
     assert enter.id == derive_id(enter.visit, "enter", "")
@@ -63,7 +63,7 @@ def test_whereabouts_of_a_device_that_went_silent_names_no_site() -> None:
 
 
 def test_next_due_lets_a_caller_sleep() -> None:
-    engine = Engine([shop()], {("shop", "door"): frozenset({15.0})})
+    engine = Engine([shop()], {("shop", "door"): frozenset({DwellThreshold(15.0)})})
     assert engine.next_due() is None
     run(engine, 10, heard("door", 0, 10))
     assert engine.next_due() == T0 + 15  # the dwell
@@ -121,7 +121,7 @@ def test_a_device_that_changes_hands_takes_no_visit_along() -> None:
 def test_thresholds_set_later_tell_only_what_is_to_come() -> None:
     engine = Engine([shop()])
     run(engine, 30, heard("door", 0, 30))
-    engine.set_thresholds({("shop", "door"): frozenset({10.0, 40.0})})
+    engine.set_thresholds({("shop", "door"): frozenset({DwellThreshold(10.0), DwellThreshold(40.0)})})
     assert told(run(engine, 45, heard("door", 30, 45)).transitions) == [(40, "dwell", "door", "threshold")]
 
 

@@ -1,7 +1,7 @@
 """What holds for any stream of observations."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -11,21 +11,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, box
 
-from proximity.model import Fix, Sighting, Transition
+from proximity.model import DwellThreshold, Fix, Sighting, Transition
 from proximity.presence import checkpoint
 from proximity.presence.engine import Engine
 from proximity.presence.fixes import ENTER_P, probability
+from proximity.presence.locating.gridfilter import GridFilter
+from proximity.presence.locating.zonefilter import ZoneFilter
+from proximity.presence.locator import Locator
+from proximity.presence.strongest import Strongest
 from proximity.site.frames import to_degrees
 from proximity.site.model import Site, Zone
-from tests.presence_shop import INDOOR, LAT, LON, T0, batch, circle, shop
+from tests.presence_shop import INDOOR, LAT, LON, OWNERS, T0, batch, circle, shop
 
 Row = Sighting | Fix
 Switch = tuple[str, bool, float]
+Said = tuple[str, str, str, bool, float]  # device, shopper, "<site>/<zone>", inside, event time
 TAGS = ("ibeacon:ada", "ibeacon:ada2", "ibeacon:bob")
 PHONES = ("owntracks:ada/phone", "owntracks:bob/phone")
-THRESHOLDS = {("shop", zone): frozenset({2.0, 7.5}) for zone in (*INDOOR, "park", "yard")}
+FORGIVING = DwellThreshold(6.0, 4.0)
+THRESHOLDS = {
+    ("shop", zone): frozenset({DwellThreshold(2.0), DwellThreshold(7.5), FORGIVING})
+    for zone in (*INDOOR, "park", "yard")
+}
 SITE = shop(circle("park", 40), circle("yard", 30, 50), Zone("store", "shop", "Store", box(0, 0, 15, 5)))
 END = 400.0
+Locate = Callable[[Site], Locator]
+LOCATORS: dict[str, Locate] = {
+    "strongest": Strongest.for_site,
+    "zones": lambda site: ZoneFilter.for_site(site, None, None),
+    "grid": lambda site: GridFilter.for_site(site, None, None),
+}
 
 sightings = st.builds(
     lambda zone, device, at, clear, heard_by: [
@@ -65,6 +80,16 @@ outages = st.lists(
     ),
     max_size=8,
 )
+words = st.lists(
+    st.builds(
+        lambda phone, zone, inside, tenth: (phone, OWNERS.get(phone, phone), f"shop/{zone}", inside, T0 + tenth / 10),
+        st.sampled_from(PHONES),
+        st.sampled_from(["park", "yard"]),
+        st.booleans(),
+        st.integers(0, 600),
+    ),
+    max_size=6,
+).map(lambda said: sorted(said, key=lambda word: word[4]))
 streams = st.lists(st.one_of(sightings, stays, positions), max_size=25).map(
     lambda groups: sorted(_once([row for group in groups for row in group]), key=lambda row: row.at)
 )
@@ -80,15 +105,30 @@ def _once(rows: Sequence[Row]) -> list[Row]:
     return list({(row.device, row.at, getattr(row, "anchor", None)): row for row in rows}.values())
 
 
-def _engine(site: Site = SITE, switches: Sequence[Switch] = ()) -> Engine:
-    engine = Engine([site], THRESHOLDS, now=T0 - 1)
+def _engine(site: Site = SITE, switches: Sequence[Switch] = (), locate: Locate = Strongest.for_site) -> Engine:
+    engine = Engine([site], THRESHOLDS, locate, now=T0 - 1)
     for anchor, online, at in switches:
         engine.gateway_state(anchor, online, at)
     return engine
 
 
-def _all(rows: Sequence[Row], site: Site = SITE, switches: Sequence[Switch] = ()) -> list[Transition]:
-    return _engine(site, switches).step(batch(rows), T0 + END).transitions
+def _all(
+    rows: Sequence[Row],
+    site: Site = SITE,
+    switches: Sequence[Switch] = (),
+    said: Sequence[Said] = (),
+    locate: Locate = Strongest.for_site,
+) -> list[Transition]:
+    engine = _engine(site, switches, locate)
+    for word in said:
+        engine.region_state(*word)
+    return engine.step(batch(rows), T0 + END).transitions
+
+
+def _tell(engine: Engine, said: list[Said], watermark: float) -> None:
+    """The words that were said up to then, and take them off the list."""
+    while said and said[0][4] <= watermark:
+        engine.region_state(*said.pop(0))
 
 
 def _cut(rows: Sequence[Row], cuts: Sequence[int]) -> list[tuple[list[Row], float]]:
@@ -102,11 +142,11 @@ def _cut(rows: Sequence[Row], cuts: Sequence[int]) -> list[tuple[list[Row], floa
 
 
 @settings(max_examples=60, deadline=None)
-@given(streams)
-def test_enters_and_exits_alternate_and_dwells_lie_between(rows: list[Row]) -> None:
+@given(streams, words)
+def test_enters_and_exits_alternate_and_dwells_lie_between(rows: list[Row], said: list[Said]) -> None:
     inside: dict[tuple[str, str], str] = {}
     ids = set()
-    for one in _all(rows):
+    for one in _all(rows, said=said):
         key = (one.shopper, one.zone)
         assert one.id not in ids
         ids.add(one.id)
@@ -117,10 +157,15 @@ def test_enters_and_exits_alternate_and_dwells_lie_between(rows: list[Row]) -> N
             assert inside.pop(key) == one.visit
         elif one.kind == "dwell":
             assert inside[key] == one.visit
-            assert one.at == one.started + (one.dwell or 0.0)
+            if not one.forgive:
+                assert one.at == one.started + (one.dwell or 0.0)
+        elif one.kind == "cross":
+            assert key not in inside
         assert one.started <= one.at
     open_visits = {(shopper, zone) for shopper, zone in inside}
     engine = _engine()
+    for word in said:
+        engine.region_state(*word)
     engine.step(batch(rows), T0 + END)
     assert {(s, zone) for s in ("ada", "bob") for _, zone in engine.inside(s)} == {
         (shopper, zone) for shopper, zone in open_visits if shopper in ("ada", "bob")
@@ -128,13 +173,36 @@ def test_enters_and_exits_alternate_and_dwells_lie_between(rows: list[Row]) -> N
 
 
 @settings(max_examples=60, deadline=None)
-@given(streams, st.lists(st.integers(0, 300), max_size=6), outages)
-def test_any_cut_into_batches_gives_the_same_transitions(
-    rows: list[Row], cuts: list[int], switches: list[Switch]
+@given(streams, words)
+def test_a_dwell_that_forgives_is_told_once_until_the_shopper_was_away_for_longer(
+    rows: list[Row], said: list[Said]
 ) -> None:
-    engine = _engine(switches=switches)
-    found = [one for piece, watermark in _cut(rows, cuts) for one in engine.step(batch(piece), watermark).transitions]
-    assert found == _all(rows, switches=switches)
+    since: dict[tuple[str, str], float] = {}  # when the count began
+    left: dict[tuple[str, str], float] = {}
+    told: set[tuple[str, str]] = set()
+    for one in _all(rows, said=said):
+        key = (one.shopper, one.zone)
+        if one.kind == "enter" and (key not in since or one.started > left[key] + FORGIVING.forgive):
+            since[key] = one.started
+            told.discard(key)
+        elif one.kind == "exit":
+            left[key] = one.at
+        elif one.kind == "dwell" and one.forgive:
+            assert key not in told
+            assert one.at >= since[key] + FORGIVING.seconds
+            told.add(key)
+
+
+@settings(max_examples=60, deadline=None)
+@given(streams, st.lists(st.integers(0, 300), max_size=6), outages, words)
+def test_any_cut_into_batches_gives_the_same_transitions(
+    rows: list[Row], cuts: list[int], switches: list[Switch], said: list[Said]
+) -> None:
+    engine, left, found = _engine(switches=switches), list(said), []
+    for piece, watermark in _cut(rows, cuts):
+        _tell(engine, left, watermark)
+        found += engine.step(batch(piece), watermark).transitions
+    assert found == _all(rows, switches=switches, said=said)
 
 
 @settings(max_examples=40, deadline=None)
@@ -162,18 +230,29 @@ def test_duplicates_change_nothing(rows: list[Row], repeated: list[int], cuts: l
 
 
 @settings(max_examples=40, deadline=None)
-@given(streams, st.lists(st.integers(0, 300), max_size=4), outages)
+@given(streams, st.lists(st.integers(0, 300), max_size=4), outages, words, st.sampled_from(list(LOCATORS)))
 def test_a_checkpoint_and_a_restore_at_any_point_change_nothing(
-    rows: list[Row], cuts: list[int], switches: list[Switch]
+    rows: list[Row], cuts: list[int], switches: list[Switch], said: list[Said], method: str
 ) -> None:
-    engine, found = _engine(switches=switches), []
+    locate = LOCATORS[method]
+    engine, left, found = _engine(switches=switches, locate=locate), list(said), []
     for piece, watermark in _cut(rows, cuts):
+        _tell(engine, left, watermark)
         found += engine.step(batch(piece), watermark).transitions
         kept = engine.checkpoint()
-        engine = Engine([SITE], THRESHOLDS)
+        engine = Engine([SITE], THRESHOLDS, locate)
         engine.restore(kept)
         assert engine.checkpoint() == kept
-    assert found == _all(rows, switches=switches)
+    assert found == _all(rows, switches=switches, said=said, locate=locate)
+
+
+@settings(max_examples=20, deadline=None)
+@given(streams, st.lists(st.integers(0, 300), max_size=6), st.sampled_from(["zones", "grid"]))
+def test_any_cut_gives_the_same_with_every_locator(rows: list[Row], cuts: list[int], method: str) -> None:
+    engine, found = _engine(locate=LOCATORS[method]), []
+    for piece, watermark in _cut(rows, cuts):
+        found += engine.step(batch(piece), watermark).transitions
+    assert found == _all(rows, locate=LOCATORS[method])
 
 
 @settings(max_examples=30, deadline=None)

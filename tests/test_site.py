@@ -117,13 +117,13 @@ def test_a_site_with_everything() -> None:
     text = (
         LYON + "country: FR\naddress: 1 place de l'Exemple\nopening_hours: Mo-Su 09:00-19:00; PH off\n"
         "presence: {enter_after: 2s, exit_after: 1m, leave_after: 500ms, exit_margin: 20, hysteresis: 3,\n"
-        "  top_speed: 40, gateway_hold: 10 min, fix_exit_after: 0.5h}\n"
+        "  top_speed: 40, gateway_hold: 10 min, fix_exit_after: 0.5h, locator: strongest}\n"
     )
     site, diagnostics = read(text)
     assert diagnostics == []
     assert site == Site(
         "s", "S", "Europe/Paris", "Mo-Su 09:00-19:00; PH off", "FR", "1 place de l'Exemple", 45.75772, 4.83202, 20.0,
-        presence=PresenceOptions(2.0, 60.0, 0.5, 20.0, 3.0, 40.0, 600.0, 1800.0),
+        presence=PresenceOptions(2.0, 60.0, 0.5, 20.0, 3.0, 40.0, 600.0, 1800.0, "strongest"),
     )  # fmt: skip
 
 

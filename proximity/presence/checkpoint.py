@@ -1,4 +1,8 @@
-"""Presence state as bytes: MessagePack of plain values and arrays, deflated, behind a version."""
+"""Presence state as bytes: MessagePack of plain values and arrays, deflated, behind a version.
+
+A store keeps it in parts: one for each site's radios, which are most of it and change only where somebody is heard,
+and HOUSE for everything else. So what did not change need not be written again.
+"""
 
 import zlib
 from collections.abc import Mapping
@@ -11,13 +15,19 @@ from proximity.errors import BadMessage
 
 MAGIC = b"PXPS"
 VERSION = 1
+HOUSE = ""  # name of the part that belongs to no site
 _ARRAY = 1  # MessagePack extension code of an array: type, shape, bytes
 _LEVEL = 1  # most of what can be gained at a tenth of the time of the default
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
     """`state` of dicts, lists, strings, numbers, booleans, None and NumPy arrays."""
-    return MAGIC + bytes([VERSION]) + zlib.compress(msgspec.msgpack.encode(state, enc_hook=_encode), _LEVEL)
+    return seal(encode(state))
+
+
+def seal(encoded: bytes) -> bytes:
+    """What `encode` made of a state, deflated and behind the version."""
+    return MAGIC + bytes([VERSION]) + zlib.compress(encoded, _LEVEL)
 
 
 def unpack(data: bytes) -> dict[str, Any]:
@@ -28,12 +38,34 @@ def unpack(data: bytes) -> dict[str, Any]:
     if version != VERSION:
         raise BadMessage("checkpoint", f"version {version} is unknown to this release, which reads {VERSION}")
     try:
-        state = msgspec.msgpack.decode(zlib.decompress(data[len(MAGIC) + 1 :]), ext_hook=_decode)
+        state = decode(zlib.decompress(data[len(MAGIC) + 1 :]))
     except (zlib.error, msgspec.MsgspecError, ValueError, TypeError) as error:
         raise BadMessage("checkpoint", f"damaged: {error}") from error
     if not isinstance(state, dict):
         raise BadMessage("checkpoint", "damaged: no mapping")
     return state
+
+
+def split(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parts of an engine's state by name: HOUSE, and the radios of each site under its id."""
+    return {HOUSE: {**state, "radios": {}}, **state["radios"]}
+
+
+def join(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The reverse of `split`. BadMessage("checkpoint"): the house is missing."""
+    if HOUSE not in parts:
+        raise BadMessage("checkpoint", "damaged: the part of the house is missing")
+    return {**parts[HOUSE], "radios": {site: part for site, part in parts.items() if site != HOUSE}}
+
+
+def encode(value: Any) -> bytes:
+    """Dicts, lists, strings, numbers, booleans, None and NumPy arrays as MessagePack."""
+    return msgspec.msgpack.encode(value, enc_hook=_encode)
+
+
+def decode(data: bytes) -> Any:
+    """The reverse of `encode`. ValueError, TypeError or msgspec.MsgspecError: not what it wrote."""
+    return msgspec.msgpack.decode(data, ext_hook=_decode)
 
 
 def _encode(value: Any) -> Any:

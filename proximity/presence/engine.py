@@ -17,13 +17,16 @@ from proximity.errors import BadMessage
 from proximity.model import Late, Transition, Visit, Whereabouts
 from proximity.observations import Batch, Ints
 from proximity.presence import checkpoint
+from proximity.presence.approach import Approach, Reached, Reaches
 from proximity.presence.catalogue import Catalogue, Edit
+from proximity.presence.choice import locator_for
+from proximity.presence.evidence import Evidence, evidence
 from proximity.presence.hearing import Hearing
 from proximity.presence.intake import NEVER, Columns, Intake, Ticks
 from proximity.presence.ledger import Crossing, Ledger, Thresholds
 from proximity.presence.locator import TICK, Locator
 from proximity.presence.people import Devices, Shoppers
-from proximity.presence.strongest import Strongest
+from proximity.presence.regions import Regions, Word
 from proximity.presence.tracking import Tracking
 from proximity.presence.visits import RADIO, Change, Claims, Event, Phase
 from proximity.presence.whereabouts import whereabouts
@@ -41,6 +44,15 @@ class Step:
     visits: list[Visit] = field(default_factory=list)  # opened or ended
     late: list[Late] = field(default_factory=list)  # too late for live presence; never moved state
     counts: dict[str, int] = field(default_factory=dict)  # sightings, fixes, and what was dropped or held, by name
+    ahead: dict[str, float] = field(default_factory=dict)  # anchor -> s by which what it heard came from the future
+
+    def add(self, other: "Step") -> None:
+        """What came after this."""
+        self.transitions += other.transitions
+        self.visits += other.visits
+        self.late += other.late
+        for name, count in other.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
 
 
 class Engine:
@@ -50,7 +62,7 @@ class Engine:
         self,
         sites: Sequence[Site],
         thresholds: Thresholds | None = None,
-        locator: Callable[[Site], Locator] = Strongest.for_site,
+        locator: Callable[[Site], Locator] = locator_for,
         now: float | None = None,
     ) -> None:
         """`thresholds`: seconds of dwell to tell, by (site, zone). `now`: event time to begin at; None: that of the
@@ -64,6 +76,8 @@ class Engine:
         self._intake = Intake(*known)
         self._hearing = Hearing(*known, self._claims, locator)
         self._tracking = Tracking(*known, self._claims)
+        self._regions = Regions(self._catalogue, self._devices, self._tracking)
+        self._approach = Approach(*known)
         self._switches: list[tuple[float, str, bool]] = []  # states of gateways to come, by event time
         self._swept = 0
         self._unreported = Step()  # what a restore brought about
@@ -83,9 +97,12 @@ class Engine:
         had = given[self._devices.shopper[given] >= 0]
         if len(had):  # they are another shopper's now, and what they said of the one before is void
             self._end(step, self._claims_of(had), Event.ERASED)
+            self._approach.forget(had)
         self._devices.shopper[given] = owners
         late, counts = self._intake.take(batch, rows, self._clock, watermark)
         step.late += late
+        step.ahead = self._intake.ahead
+        self._regions.hold(self._clock, watermark, counts)
         self._advance(step, watermark, counts)
         return step
 
@@ -93,9 +110,19 @@ class Engine:
         """ "<site>/<anchor>" went offline or came online at `at`. Visits whose anchors are all offline are held."""
         bisect.insort(self._switches, (at, anchor, online))
 
+    def region_state(self, device: str, shopper: str, zone: str, inside: bool, at: float) -> None:
+        """The phone `device` says that it entered (`inside`) or left its own region of "<site>/<zone>" at `at`."""
+        row = self._devices.numbers([device])
+        owner = self._shoppers.numbers([shopper])
+        if self._devices.shopper[row[0]] not in (-1, owner[0]):
+            self._end(self._unreported, self._claims_of(row), Event.ERASED)
+            self._approach.forget(row)
+        self._devices.shopper[row] = owner
+        self._regions.tell(Word(0, at, device, zone, inside))
+
     def next_due(self) -> float | None:
         """Event time up to which nothing happens without a new observation; None: for ever."""
-        due = min(self._due(), self._intake.first())
+        due = min(self._due(), self._intake.first(), self._regions.first())
         return None if due == NEVER else due * TICK
 
     @property
@@ -109,9 +136,9 @@ class Engine:
         """Process every tick up to `watermark` in which something can happen."""
         end = math.floor(watermark / TICK)
         if self._clock is None:
-            self._clock = min(self._intake.first() - 1, end)
+            self._clock = min(self._intake.first() - 1, self._regions.first() - 1, end)
         sightings, fixes = Ticks(self._intake.sightings.pop(end)), Ticks(self._intake.fixes.pop(end))
-        while (tick := min(sightings.next, fixes.next, self._due())) <= end:
+        while (tick := min(sightings.next, fixes.next, self._regions.first(), self._due())) <= end:
             self._clock = tick
             self._process(step, tick, sightings.take(tick), fixes.take(tick), counts)
             if tick // SWEEP != self._swept:
@@ -136,15 +163,18 @@ class Engine:
         """One tick, from what was observed to what it came to."""
         now = tick * TICK
         crossings: list[Crossing] = []
+        reached: list[Reached] = []
         self._switch(now)
         if sightings is not None:
             for old in self._hearing.take(tick, now, sightings, counts):
                 step.late += self._intake.late_sightings({name: column[old] for name, column in sightings.items()})
         if fixes is not None:
             taken = self._tracking.take(tick, fixes, counts)
-            crossings = taken.crossings
+            crossings, reached = taken.crossings, self._approach.take(taken.believed)
             step.late += self._intake.late_fixes({name: column[taken.old] for name, column in fixes.items()})
+        self._regions.take(tick, counts)
         self._tell(step, now, self._fire(now, counts), crossings)
+        step.transitions += self._approach.tell(reached, now, self._ledger.zones_of)
 
     def _switch(self, now: float) -> None:
         while self._switches and self._switches[0][0] <= now:
@@ -189,13 +219,18 @@ class Engine:
     def _sweep(self, now: float, coming: Sequence[Ints]) -> None:
         """Give back what was not observed for long, claims nothing and is not about to be observed."""
         self._hearing.sweep(now)
+        self._approach.sweep(now)
         devices = self._devices
         rows = devices.rows()
         rows = rows[(devices.seen[rows] < now - FORGET) & (devices.site[rows] < 0)]
-        busy = (self._claims.device, self._intake.sightings.device, self._intake.fixes.device, *coming)
+        held = (self._intake.sightings.device, self._intake.fixes.device, self._regions.devices())
+        busy = (self._claims.device, *held, *coming)
         devices.give(rows[~np.isin(rows, np.concatenate(busy))])
         shoppers = self._shoppers.rows()
-        self._shoppers.give(shoppers[~np.isin(shoppers, devices.shopper[devices.rows()])])
+        gone = shoppers[~np.isin(shoppers, devices.shopper[devices.rows()])]
+        self._ledger.sweep(now)
+        self._ledger.forget(gone.tolist())
+        self._shoppers.give(gone)
 
     # -- changes from outside ---------------------------------------------------------------------------------------
 
@@ -203,28 +238,35 @@ class Engine:
         """Seconds of dwell to tell from now on, by (site, zone). What is past for an open visit is not told."""
         self._ledger.set_thresholds(thresholds, self._now())
 
+    def set_reaches(self, reaches: Reaches) -> None:
+        """Distances and times to arrival at which to tell that somebody approaches, by (site, place). ValueError: a
+        reach that is neither metres nor seconds."""
+        self._approach.set_reaches(reaches)
+
     def set_sites(self, sites: Sequence[Site], at: float) -> Step:
         """Put edited sites in force: time moves on to `at`, then who is inside is judged again where a zone changed.
         Visits in zones that are gone end."""
         step = Step()
         self._advance(step, at, Counter())
-        before = self._hearing.state()
         self._sites = tuple(sites)
-        self._edit(step, self._catalogue.update(self._sites), before)
-        self._ledger.refresh(self._now())
+        self._edit(step, self._catalogue.update(self._sites), {})
         return step
 
-    def forget(self, shopper: str, at: float) -> Step:
-        """Time moves on to `at`; then the shopper's visits end, and nothing of him and his devices is left."""
+    def forget(self, shopper: str, at: float, event: Event = Event.ERASED) -> Step:
+        """Time moves on to `at`; then the shopper's visits end by `event`, ERASED or WITHDRAWN, and nothing of him and
+        his devices is left."""
         step = Step()
         self._advance(step, at, Counter())
         row = self._shoppers.index.get(shopper)
         if row is None:
             return step
         devices = self._devices.of(row)
-        self._end(step, self._claims_of(devices), Event.ERASED)
+        self._end(step, self._claims_of(devices), event)
+        self._ledger.forget([row])
         self._intake.forget(devices)
+        self._regions.forget([self._devices.names[row] for row in devices.tolist()])
         self._hearing.forget(devices)
+        self._approach.forget(devices, row)
         self._devices.give(devices)
         self._shoppers.give(np.array([row], dtype=np.int32))
         return step
@@ -233,6 +275,7 @@ class Engine:
         now, claims = self._now(), self._claims
         radio_in, radio_out = self._hearing.edit(edit, before, now)
         fix_in, fix_out = self._tracking.edit(edit, now)
+        self._approach.edit(edit)
         rows = claims.rows()
         changes = claims.happen(rows[np.isin(claims.zone[rows], list(edit.removed))], Event.REMOVED)
         changes += claims.happen(np.concatenate([radio_out, fix_out]), Event.EDITED_OUT)
@@ -268,31 +311,52 @@ class Engine:
         row = self._shoppers.index.get(shopper)
         return [] if row is None else sorted(self._catalogue.name(zone) for zone in self._ledger.zones_of(row))
 
+    def evidence(self, device: str) -> list[Evidence]:
+        """What is known of a device's zones; empty for one that nothing is known of."""
+        row = self._devices.index.get(device)
+        if row is None:
+            return []
+        known = (self._catalogue, self._devices, self._claims, self._hearing, self._tracking)
+        return evidence(row, self._now(), *known)
+
+    def visits(self, shopper: str) -> list[Visit]:
+        """The shopper's open visits, by site and zone."""
+        found = (visit for visit in self._ledger.visits() if visit.shopper == shopper)
+        return sorted(found, key=lambda one: (one.site, one.zone))
+
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that `resume` needs to go on as if nothing had happened, observations that are held included.
+        It shares nothing with the engine, so it can be packed beside it."""
+        return {
+            "clock": self._clock,
+            "watermark": None if math.isinf(self._watermark) else self._watermark,
+            "swept": self._swept,
+            "switches": list(self._switches),
+            "catalogue": self._catalogue.state(),
+            "devices": self._devices.state(),
+            "shoppers": self._shoppers.state(),
+            "claims": self._claims.state(),
+            "radios": self._hearing.state(),
+            "sightings": self._intake.sightings.state(),
+            "fixes": self._intake.fixes.state(),
+            "regions": self._regions.state(),
+            "approach": self._approach.state(),
+            "ledger": self._ledger.state(),
+        }
+
     def checkpoint(self) -> bytes:
-        """Everything that `restore` needs to go on as if nothing had happened, observations that are held included."""
-        return checkpoint.pack(
-            {
-                "clock": self._clock,
-                "watermark": None if math.isinf(self._watermark) else self._watermark,
-                "swept": self._swept,
-                "switches": self._switches,
-                "catalogue": self._catalogue.state(),
-                "devices": self._devices.state(),
-                "shoppers": self._shoppers.state(),
-                "claims": self._claims.state(),
-                "radios": self._hearing.state(),
-                "sightings": self._intake.sightings.state(),
-                "fixes": self._intake.fixes.state(),
-                "ledger": self._ledger.state(),
-            }
-        )
+        """A snapshot as bytes."""
+        return checkpoint.pack(self.snapshot())
 
     def restore(self, data: bytes) -> None:
-        """Go on from a checkpoint, with the sites and thresholds of this engine. What a change of the sites since then
+        """Go on from a checkpoint; see `resume`."""
+        self.resume(checkpoint.unpack(data))
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot, with the sites and thresholds of this engine. What a change of the sites since then
         brings about is in the next step. BadMessage("checkpoint"): not readable; build a new engine then."""
-        state = checkpoint.unpack(data)
         try:
             self._restore(state)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
@@ -308,7 +372,10 @@ class Engine:
         self._claims.restore(state["claims"])
         self._intake.sightings.restore(state["sightings"])
         self._intake.fixes.restore(state["fixes"])
+        self._regions.restore(state["regions"])
         self._ledger.restore(state["ledger"], self._now())
         self._hearing.radios = {}
+        self._tracking.restore()
+        self._approach.restore(state["approach"])
         self._unreported = Step()
         self._edit(self._unreported, edit, state["radios"])

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from proximity.observations import Floats, Ints
-from proximity.presence.geofences import Fences, distance, earth
+from proximity.presence.geofences import SLACK, Fences, distance, earth
 from proximity.presence.people import Devices
 from proximity.presence.state import Bools, Bytes, Longs
 from proximity.presence.visits import Event
@@ -17,6 +17,7 @@ SIGMA = 1.515  # accuracies are 68 % circles (Android's Location); for a Gaussia
 ENTER_P = 0.6  # probability from which a fix speaks for being inside
 ENTER_SURE = 0.8  # … from which it needs no second one, when it is finer than the fence is wide
 EVEN = 0.5
+SURE = 8.0  # standard deviations; the chance to err by more is 6e-16
 CROSS_GAP = 120.0  # s between fixes; on a longer way nobody goes straight
 
 
@@ -45,6 +46,13 @@ def probability(inward: Floats, accuracy: Floats) -> Floats:
     return np.asarray(ndtr(inward / sigma), dtype=np.float64)
 
 
+def enough(accuracy: Floats, margin: Floats) -> Floats:
+    """Metres from the edge beyond which nothing changes any more: neither the evidence nor, as a float, its
+    probability."""
+    told = np.where(np.isnan(accuracy), UNKNOWN, accuracy)
+    return np.maximum(SURE * told / SIGMA, told + margin) + 1.0
+
+
 def verdicts(inward: Floats, accuracy: Floats, width: Floats, margin: Floats) -> tuple[Bytes, Floats]:
     """(evidence as Event, probability) for rows of: metres inward, accuracy, width of the fence and exit margin."""
     p = probability(inward, accuracy)
@@ -66,16 +74,24 @@ def verdicts(inward: Floats, accuracy: Floats, width: Floats, margin: Floats) ->
 
 
 def latest(device: Ints, at: Floats, lat: Floats, lon: Floats, accuracy: Floats) -> tuple[Ints, Ints, int]:
-    """Of the fixes of one tick: indices of each device's latest, indices of earlier ones, and how many were the same
-    fix again."""
-    order = np.lexsort((np.nan_to_num(accuracy, nan=np.inf), lon, lat, at, device)).astype(np.int32)
-    d, t, y, x = device[order], at[order], lat[order], lon[order]
-    again = np.zeros(len(order), dtype=np.bool_)
+    """Of the fixes of one tick: indices of each device's latest, by device; indices of earlier ones; and how many were
+    the same fix again."""
+    order = np.argsort(device, kind="stable").astype(np.int32)
+    same = device[order][1:] == device[order][:-1]
+    if not same.any():
+        return order, order[:0], 0
+    several = np.zeros(len(order), dtype=np.bool_)
+    several[1:], several[:-1] = same, same | several[:-1]
+    alone, some = order[~several], order[several]
+    some = some[np.lexsort((np.nan_to_num(accuracy[some], nan=np.inf), lon[some], lat[some], at[some], device[some]))]
+    d, t, y, x = device[some], at[some], lat[some], lon[some]
+    again = np.zeros(len(some), dtype=np.bool_)
     again[1:] = (d[1:] == d[:-1]) & (t[1:] == t[:-1]) & (y[1:] == y[:-1]) & (x[1:] == x[:-1])
-    order = order[~again]
-    last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = device[order][1:] != device[order][:-1]
-    return order[last], order[~last], int(again.sum())
+    some, d = some[~again], d[~again]
+    last = np.ones(len(some), dtype=np.bool_)
+    last[:-1] = d[1:] != d[:-1]
+    kept = np.concatenate([alone, some[last]])
+    return kept[np.argsort(device[kept], kind="stable")], some[~last], int(again.sum())
 
 
 def outdated(devices: Devices, device: Ints, at: Floats, lat: Floats, lon: Floats) -> tuple[Bools, Bools]:
@@ -92,12 +108,12 @@ def believe(devices: Devices, fix: Mapping[str, Floats], device: Ints, top_speed
     at, lat, lon, accuracy = fix["at"], fix["lat"], fix["lon"], fix["accuracy"]
     place = earth(lat, lon)
     before = earth(devices.lat[device], devices.lon[device])
-    held = earth(devices.held_lat[device], devices.held_lon[device])
     told, was = _slack(accuracy), _slack(devices.accuracy[device])
-    # Comparisons with NaN (nothing known before, nothing held) are false.
+    # A comparison with NaN (nothing known before) is false.
     too_fast = distance(place, before) - told - was > top_speed * (at - devices.fix_at[device])
-    reach = told + _slack(devices.held_accuracy[device])
-    agrees = distance(place, held) - reach <= top_speed * (at - devices.held_at[device])
+    agrees = np.zeros(len(device), dtype=np.bool_)
+    some = np.flatnonzero(too_fast)
+    agrees[some] = _agrees(devices, device[some], at[some], place[some], told[some], top_speed)
     ok = ~too_fast | agrees
     gap = at - devices.fix_at[device]
     recent = (gap <= CROSS_GAP) & ~too_fast
@@ -122,16 +138,25 @@ def believe(devices: Devices, fix: Mapping[str, Floats], device: Ints, top_speed
     return believed, int((~ok).sum())
 
 
-def crossed(fences: Fences, fix: Believed, which: Longs, fence: Longs) -> tuple[Longs, Floats, Floats]:
-    """Of the pairs (index into `fix`, fence), none of them inside at either end: the pairs whose straight way between
-    went through the fence plausibly, the event time at the deepest point, and the probability."""
-    moved = np.flatnonzero(~np.isnan(fix.at_before[which]) & ~np.isnan(fix.lat_before[which]))
+def _agrees(devices: Devices, device: Ints, at: Floats, place: Floats, told: Floats, top_speed: float) -> Bools:
+    """Which fixes agree with the place that is held of their device; false where none is."""
+    held = earth(devices.held_lat[device], devices.held_lon[device])
+    reach = told + _slack(devices.held_accuracy[device])
+    return np.asarray(distance(place, held) - reach <= top_speed * (at - devices.held_at[device]))
+
+
+def crossed(fences: Fences, fix: Believed, which: Longs, fence: Longs, inward: Floats) -> tuple[Longs, Floats, Floats]:
+    """Of the pairs (index into `fix`, fence), none of them inside at either end and the later `inward` metres from the
+    edge: the pairs whose straight way between went through the fence plausibly, the event time at the deepest point,
+    and the probability."""
+    # In between the two errors add up as a mean.
+    accuracy = ((_slack(fix.accuracy) + _slack(fix.accuracy_before)) / 2.0)[which]
+    way = distance(fix.place, fix.before)[which] + SLACK  # NaN: no way
+    moved = np.flatnonzero((-inward <= way) & (accuracy <= fences.width[fence]))
     which, fence = which[moved], fence[moved]
     depth, share = fences.crossing(fix.before[which], fix.place[which], fence)
-    # In between the two errors add up as a mean.
-    accuracy = (_slack(fix.accuracy[which]) + _slack(fix.accuracy_before[which])) / 2.0
-    p = probability(depth, accuracy)
-    plausible = (p >= ENTER_P) & (accuracy <= fences.width[fence])
+    p = probability(depth, accuracy[moved])
+    plausible = p >= ENTER_P
     at = fix.at_before[which] + share * (fix.at[which] - fix.at_before[which])
     return moved[plausible], at[plausible], p[plausible]
 

@@ -1,169 +1,128 @@
-"""Outdoor outlines in metres: which fences a position may touch, and how far inside or outside it is.
+"""Outdoor outlines in force: which fences a position may touch, and how far inside or outside it is.
 
-Each fence has its own plane, touching the WGS 84 ellipsoid at the fence's middle (east, north), so that distances are
-metres at any latitude and on both sides of 180° longitude. Outlines are moved into their plane once; a position comes
-by two scalar products. Circles are measured along the chord from their centre, bent to the arc.
+A position is an Earth-centred place. It comes into a fence's own plane by two scalar products. Circles are measured
+along the chord from their centre, bent to the arc; all other outlines by GEOS.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from proximity.observations import Floats, Ints
-from proximity.presence.state import Longs
-from proximity.site.frames import E2, A, to_degrees, to_local
-from proximity.site.model import Site, Zone
+from proximity.presence.boxes import Boxes
+from proximity.presence.outlines import Outlines, Shapes
+from proximity.presence.state import Column, Longs, Table
+from proximity.site.frames import E2, A
 
 RADIUS = 6371008.8  # m, mean of the WGS 84 ellipsoid: bends a chord to its arc; 1 mm in error at 10 km
 FAR = 200_000.0  # m; beyond it the plane says nothing, and the distance from the fence's middle is good enough
-STEP = 0.05  # degrees between points of a straight edge of GeoJSON, which is straight in degrees and not on the ground
-SEAM = 0.001  # m, the grid on which parts that were cut at 180° grow together again
-NEAR_SEAM = 1.0  # degrees from 180° within which a fence is also found from the other side
-POLE = 88.0  # degrees; nearer to a pole longitudes are of no use as an index
-EDGE = 1e-6  # degrees, 0.1 m: the index must not miss what the exact measure calls the edge
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """A zone's outline in its own plane."""
-
-    zone: int  # zone number
-    origin: tuple[float, float]  # degrees
-    bearing: float  # degrees clockwise from north to the y axis
-    outline: BaseGeometry  # metres
-    width: float  # metres, the shorter side
-    radius: float  # metres; NaN: not a circle
-
-
-def fence_of(number: int, zone: Zone, site: Site) -> Fence | None:
-    """The fence of an outdoor zone; None when it lies in local metres of a site that nobody knows the place of.
-
-    ValueError, with the reason: an outline round or near a pole, or one that is wider than half the Earth.
-    """
-    if zone.frame == "local":
-        if site.lat is None or site.lon is None:
-            return None
-        x, y = (0.0, 0.0) if zone.radius is None else (zone.outline.x, zone.outline.y)
-        lat, lon = (float(v) for v in to_degrees(site.lat, site.lon, site.bearing, x, y))
-        return _fence(number, (lat, lon), site.bearing, zone.outline, zone.radius)
-    outline = _unwrapped(zone)
-    middle = shapely.centroid(shapely.box(*outline.bounds))
-    origin = (float(middle.y), float(middle.x))
-    if zone.radius is not None:
-        return _fence(number, origin, 0.0, outline, zone.radius)
-
-    def plane(degrees: Floats) -> Floats:
-        return np.column_stack(to_local(*origin, 0.0, degrees[:, 1], degrees[:, 0]))
-
-    metres = shapely.transform(shapely.segmentize(outline, STEP), plane)
-    return _fence(number, origin, 0.0, shapely.union_all(shapely.get_parts(metres), grid_size=SEAM), None)
-
-
-def _fence(
-    zone: int, origin: tuple[float, float], bearing: float, outline: BaseGeometry, radius: float | None
-) -> Fence:
-    if radius is not None:
-        return Fence(zone, origin, bearing, shapely.Point(0.0, 0.0), 2.0 * radius, radius)
-    box = shapely.get_coordinates(shapely.minimum_rotated_rectangle(outline))
-    width = float(np.hypot(*np.diff(box[:3], axis=0).T).min()) if len(box) >= 3 else 0.0
-    shapely.prepare(outline)
-    return Fence(zone, origin, bearing, outline, width, np.nan)
-
-
-def _unwrapped(zone: Zone) -> BaseGeometry:
-    """The outline with longitudes that run through, also where it crosses 180°."""
-    outline = zone.outline
-    west, south, east, north = outline.bounds
-    if max(abs(south), abs(north)) > POLE:
-        raise ValueError(
-            f"zone {zone.id}: an outline beyond {POLE:g}° latitude, near or round a pole, is not supported"
-        )
-    if east - west <= 180.0:
-        return outline
-
-    def eastward(degrees: Floats) -> Floats:
-        return np.column_stack([np.where(degrees[:, 0] < 0.0, degrees[:, 0] + 360.0, degrees[:, 0]), degrees[:, 1]])
-
-    outline = shapely.transform(outline, eastward)
-    west, _, east, _ = outline.bounds
-    if east - west > 180.0:
-        raise ValueError(f"zone {zone.id}: the outline spans more than 180° of longitude")
-    return outline
+FLAT = 20_000.0  # m from the middle within which the plane and the ground differ by less than 4 cm
+SLACK = 1.0  # m by which a place in the plane may lie nearer than along the ground, within a way of minutes
 
 
 def earth(lat: Floats, lon: Floats) -> Floats:
     """(n, 3) Earth-centred metres on the WGS 84 ellipsoid."""
     phi, lam = np.radians(lat), np.radians(lon)
-    n = A / np.sqrt(1.0 - E2 * np.sin(phi) ** 2)
-    return np.column_stack([n * np.cos(phi) * np.cos(lam), n * np.cos(phi) * np.sin(lam), n * (1.0 - E2) * np.sin(phi)])
+    high, wide = np.sin(phi), np.cos(phi)
+    n = A / np.sqrt(1.0 - E2 * high**2)
+    out = np.empty((len(lat), 3))
+    out[:, 0], out[:, 1], out[:, 2] = n * wide * np.cos(lam), n * wide * np.sin(lam), n * (1.0 - E2) * high
+    return out
 
 
 def distance(one: Floats, other: Floats) -> Floats:
     """Metres along the ground between rows of Earth-centred places (n, 3)."""
-    chord = np.linalg.norm(one - other, axis=1)
+    return _bent(_length(one - other))
+
+
+def _length(way: Floats) -> Floats:
+    return np.sqrt(_dot(way, way))
+
+
+def _dot(one: Floats, other: Floats) -> Floats:
+    """Of rows (n, 3). Written out, because the order of a sum must not depend on how many rows there are."""
+    return np.asarray(one[:, 0] * other[:, 0] + one[:, 1] * other[:, 1] + one[:, 2] * other[:, 2])
+
+
+def _bent(chord: Floats) -> Floats:
     return np.asarray(2.0 * RADIUS * np.arcsin(np.minimum(chord / (2.0 * RADIUS), 1.0)))
 
 
-class Fences:
-    """F fences with an index. Positions are given as Earth-centred places; see `earth`."""
+class Fences(Table):
+    """Fences by row, with an index. Rows come and go at any time, at a cost that does not grow with the rest."""
 
-    def __init__(self, fences: Sequence[Fence] = ()) -> None:
-        self.zone: Ints = np.array([fence.zone for fence in fences], dtype=np.int32)
-        self.width: Floats = np.array([fence.width for fence in fences], dtype=np.float64)
-        self._radius: Floats = np.array([fence.radius for fence in fences], dtype=np.float64)
-        self._outline: NDArray[np.object_] = np.array([fence.outline for fence in fences], dtype=object)
-        self._rim: NDArray[np.object_] = shapely.boundary(self._outline)
-        shapely.prepare(self._rim)
-        bounds = shapely.bounds(self._outline).reshape(-1, 4)
-        self._reach = np.hypot(*np.maximum(np.abs(bounds[:, :2]), np.abs(bounds[:, 2:])).T)  # m from the origin
-        lat, lon = np.array([fence.origin for fence in fences]).reshape(-1, 2).T
-        self._origin = earth(lat, lon)
-        self._east, self._north = _axes(lat, lon, np.array([fence.bearing for fence in fences], dtype=np.float64))
-        boxes = [_box(fence) for fence in fences]
-        self._found: Longs = np.array([i for i, some in enumerate(boxes) for _ in some], dtype=np.int64)
-        self._tree = shapely.STRtree([box for some in boxes for box in some])
+    zone: Ints  # zone number
+    width: Floats  # metres, the shorter side
+    radius: Floats  # metres; NaN: not a circle
+    reach: Floats  # metres from the middle that nothing of the fence is beyond
+    core: Floats  # metres from the middle within which all is inside; 0 when the middle is not
+    origin: Floats  # (F, 3) Earth-centred
+    east: Floats  # (F, 3) unit vectors of the plane's axes
+    north: Floats
 
-    def __len__(self) -> int:
-        return len(self.zone)
+    def __init__(self, shapes: Shapes | None = None) -> None:
+        unknown = Column("f8", np.nan)
+        axis = Column("f8", np.nan, 3)
+        super().__init__(
+            {
+                "zone": Column("i4", -1),
+                **dict.fromkeys(("width", "radius", "reach", "core"), unknown),
+                **dict.fromkeys(("origin", "east", "north"), axis),
+            }
+        )
+        self._outline: Outlines = np.empty(0, dtype=object)
+        self._rim: Outlines = np.empty(0, dtype=object)
+        self.boxes = Boxes()
+        if shapes is not None:
+            self.put(shapes)
+
+    def put(self, shapes: Shapes) -> Ints:
+        """More fences: their rows."""
+        rows = self.take(len(shapes.zone))
+        missing = np.full(self.capacity - len(self._outline), None, dtype=object)
+        self._outline, self._rim = np.concatenate([self._outline, missing]), np.concatenate([self._rim, missing])
+        self.zone[rows], self.width[rows], self.radius[rows] = shapes.zone, shapes.width, shapes.radius
+        shaped = np.isnan(shapes.radius)
+        self.reach[rows] = self.core[rows] = shapes.radius
+        self.origin[rows] = earth(shapes.lat, shapes.lon)
+        self.east[rows], self.north[rows] = _axes(shapes.lat, shapes.lon, shapes.bearing)
+        outline = shapes.outline[shaped]
+        rim = shapely.boundary(outline)
+        shapely.prepare(outline)
+        shapely.prepare(rim)
+        self._outline[rows[shaped]], self._rim[rows[shaped]] = outline, rim
+        self.reach[rows[shaped]], self.core[rows[shaped]] = _reaches(outline, rim)
+        self.boxes.put(rows.astype(np.int64), shapes.box)
+        return rows
+
+    def remove(self, rows: Ints) -> None:
+        """Fences that are no more."""
+        self.boxes.remove(rows.astype(np.int64))
+        self._outline[rows] = self._rim[rows] = None
+        self.give(rows)
 
     def near(self, lat: Floats, lon: Floats, lat_before: Floats, lon_before: Floats) -> tuple[Longs, Longs]:
         """Pairs (position, fence) whose boxes meet. Each position stands for the segment from where it was before
         (degrees; NaN: a point only)."""
-        if not len(self):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        lon = (lon + 180.0) % 360.0 - 180.0
-        lon_before = lon + (lon_before - lon + 180.0) % 360.0 - 180.0
-        boxes = shapely.box(
-            np.fmin(lon, lon_before), np.fmin(lat, lat_before), np.fmax(lon, lon_before), np.fmax(lat, lat_before)
-        )
-        position, box = self._tree.query(boxes)
-        fence = self._found[box]
-        if len(self._found) == len(self):
-            return position.astype(np.int64), fence
-        pairs = np.unique(position.astype(np.int64) * len(self) + fence)  # both boxes of a fence near 180° may meet
-        return pairs // len(self), pairs % len(self)
+        return self.boxes.near(lat, lon, lat_before, lon_before)
 
-    def inward(self, place: Floats, fence: Longs) -> Floats:
+    def inward(self, place: Floats, fence: Longs | Ints, enough: Floats | None = None) -> Floats:
         """(n,) metres from the outline of each row's fence: positive inside, negative outside, in a hole too; 0 on
-        the edge."""
-        depth = np.empty(len(fence))
-        chord = np.linalg.norm(place - self._origin[fence], axis=1)
-        arc = 2.0 * RADIUS * np.arcsin(np.minimum(chord / (2.0 * RADIUS), 1.0))
-        far = chord > FAR + self._reach[fence]
-        circle = ~np.isnan(self._radius[fence])
-        depth[circle] = self._radius[fence[circle]] - arc[circle]
-        away = far & ~circle
-        depth[away] = self._reach[fence[away]] - arc[away]
-        shaped = ~far & ~circle
-        if shaped.any():
-            which = fence[shaped]
-            points = shapely.points(self._plane(place[shaped], which))
-            inside = shapely.intersects(self._outline[which], points)
-            depth[shaped] = np.where(inside, 1.0, -1.0) * shapely.distance(self._rim[which], points)
+        the edge. Where it is surely more than `enough` metres, what is sure will do."""
+        arc = _bent(_length(place - self.origin[fence]))
+        depth: Floats = self.radius[fence] - arc
+        shaped = np.flatnonzero(np.isnan(depth))
+        if not len(shaped):
+            return depth
+        arc, reach, core = arc[shaped], self.reach[fence[shaped]], self.core[fence[shaped]]
+        depth[shaped] = sure = np.where(arc <= core, core - arc, np.minimum(reach - arc, 0.0))
+        close = arc <= FAR + reach
+        if enough is not None:
+            close &= (np.abs(sure) <= enough[shaped]) | (reach > FLAT)
+        near = shaped[close]
+        which = fence[near]
+        points = shapely.points(self._plane(place[near], which))
+        inside = shapely.intersects(self._outline[which], points)
+        depth[near] = np.where(inside, 1.0, -1.0) * shapely.distance(self._rim[which], points)
         return depth
 
     def crossing(self, before: Floats, after: Floats, fence: Longs) -> tuple[Floats, Floats]:
@@ -173,12 +132,16 @@ class Fences:
             return np.empty(0), np.empty(0)
         start, end = self._plane(before, fence), self._plane(after, fence)
         way = end - start
-        length = np.maximum((way**2).sum(axis=1), 1e-9)
-        share = np.clip(-(start * way).sum(axis=1) / length, 0.0, 1.0)  # the foot of the perpendicular from the centre
-        depth = self._radius[fence] - np.hypot(*(start + share[:, None] * way).T)
+        length = np.maximum(way[:, 0] ** 2 + way[:, 1] ** 2, 1e-9)
+        along = start[:, 0] * way[:, 0] + start[:, 1] * way[:, 1]
+        share = np.clip(-along / length, 0.0, 1.0)  # the foot of the perpendicular
+        apart = np.hypot(*(start + share[:, None] * way).T)
+        depth: Floats = self.radius[fence] - apart
         shaped = np.flatnonzero(np.isnan(depth))
-        if len(shaped):
-            depth[shaped], share[shaped] = self._through(start[shaped], end[shaped], fence[shaped])
+        depth[shaped] = -np.inf
+        met = shaped[apart[shaped] <= self.reach[fence[shaped]] + SLACK]
+        if len(met):
+            depth[met], share[met] = self._through(start[met], end[met], fence[met])
         return depth, share
 
     def _through(self, start: Floats, end: Floats, fence: Longs) -> tuple[Floats, Floats]:
@@ -198,11 +161,23 @@ class Fences:
         share[row[order]] = shapely.line_locate_point(lines[row[order]], middles[order], normalized=True)
         return depth, share
 
-    def _plane(self, place: Floats, fence: Longs) -> Floats:
+    def _plane(self, place: Floats, fence: Longs | Ints) -> Floats:
         """(n, 2) metres in the plane of each row's fence."""
-        offset = place - self._origin[fence]
-        x, y = (offset * self._east[fence]).sum(axis=1), (offset * self._north[fence]).sum(axis=1)
-        return np.column_stack([x, y])
+        offset = place - self.origin[fence]
+        out = np.empty((len(place), 2))
+        out[:, 0], out[:, 1] = _dot(offset, self.east[fence]), _dot(offset, self.north[fence])
+        return out
+
+
+def _reaches(outline: Outlines, rim: Outlines) -> tuple[Floats, Floats]:
+    """Of outlines in their planes: the distance of the farthest corner from the middle, and of the nearest edge, where
+    the middle is inside."""
+    if not len(outline):
+        return np.empty(0), np.empty(0)
+    corners, which = shapely.get_coordinates(outline, return_index=True)
+    farthest = np.maximum.reduceat(np.hypot(*corners.T), np.searchsorted(which, np.arange(len(outline))))
+    middle = shapely.Point(0.0, 0.0)
+    return farthest, np.where(shapely.intersects(outline, middle), shapely.distance(rim, middle), 0.0)
 
 
 def _axes(lat: Floats, lon: Floats, bearing: Floats) -> tuple[Floats, Floats]:
@@ -211,26 +186,3 @@ def _axes(lat: Floats, lon: Floats, bearing: Floats) -> tuple[Floats, Floats]:
     east = np.column_stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)])
     north = np.column_stack([-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)])
     return east * np.cos(turn) - north * np.sin(turn), east * np.sin(turn) + north * np.cos(turn)
-
-
-def _box(fence: Fence) -> list[BaseGeometry]:
-    """The fence's box in degrees, a second time beyond 180° where it lies near."""
-    if np.isnan(fence.radius):
-        low_x, low_y, high_x, high_y = fence.outline.bounds
-    else:
-        low_x = low_y = -fence.radius
-        high_x = high_y = fence.radius
-    xs, ys = np.meshgrid(np.linspace(low_x, high_x, 5), np.linspace(low_y, high_y, 5))
-    lat, lon = to_degrees(*fence.origin, fence.bearing, xs, ys)
-    middle = (fence.origin[1] + 180.0) % 360.0 - 180.0
-    lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
-    # A parallel bends away from its chord in the plane; the slack covers it, and anything the five samples miss.
-    slack = EDGE + 0.02 * max(float(np.ptp(lat)), float(np.ptp(lon)))
-    west, east = float(lon.min()) - slack, float(lon.max()) + slack
-    south, north = float(lat.min()) - slack, float(lat.max()) + slack
-    shifts = [0.0]
-    if east > 180.0 - NEAR_SEAM:
-        shifts.append(-360.0)
-    if west < -180.0 + NEAR_SEAM:
-        shifts.append(360.0)
-    return [shapely.box(west + shift, south, east + shift, north) for shift in shifts]

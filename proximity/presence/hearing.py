@@ -8,16 +8,14 @@ import numpy as np
 
 from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue, Edit
+from proximity.presence.contest import SAMPLE, clearness, ripe, stay
 from proximity.presence.locator import Locator
 from proximity.presence.people import Devices, Shoppers
-from proximity.presence.radio import SiteRadio
-from proximity.presence.state import Bools, Bytes, Keys, Longs
+from proximity.presence.radio import Heard, SiteRadio
+from proximity.presence.state import Bools, Keys, Longs
 from proximity.presence.visits import RADIO, Change, Claims, Event, Phase
 from proximity.site.model import Site
 
-ENTER_P = 0.6  # probability that speaks for being inside …
-EVEN = 0.5  # … a claim not yet confirmed is dropped below
-LEAVE_P = 0.3  # … and that speaks for being outside; the room between keeps a visit through noise
 INTERVALS = 4.0  # of a device's usual ones that may be missed: at 30 % loss each, four in a row are lost once in 120
 LONGEST_WAIT = 15.0  # times the zone's exit_after, however seldom a device is heard
 FORGET = 900.0  # s without a sighting after which a device is no longer kept in mind at a site
@@ -56,7 +54,7 @@ class Hearing:
             anchor = self._catalogue.anchor_column[columns["anchor"][which]]
             heard = radio.hear(now, slot, anchor, columns["at"][which], columns["rssi"][which])
             counts["duplicates"] += heard.duplicates
-            self._weigh(radio, heard.slots, heard.p, tick)
+            self._weigh(radio, heard, tick)
             if len(heard.old):
                 yield which[heard.old]
 
@@ -77,25 +75,39 @@ class Hearing:
         slot[missing] = devices.slot[device[missing]]
         return slot
 
-    def _weigh(self, radio: SiteRadio, slots: Ints, p: Floats, tick: int) -> None:
-        """Evidence from the probabilities (n, Z) of slots that were just read."""
+    def _weigh(self, radio: SiteRadio, heard: Heard, tick: int) -> None:
+        """Evidence from the probabilities of slots that were just read."""
+        slots = heard.slots
         if not len(slots):
             return
-        device, heard = radio.slots.device[slots], radio.slots.heard[slots]
-        self._devices.seen[device] = np.maximum(self._devices.seen[device], heard)
+        claims, device, at = self._claims, radio.slots.device[slots], radio.slots.heard[slots]
+        self._devices.seen[device] = np.maximum(self._devices.seen[device], at)
         shopper = self._devices.shopper[device]
         self._shoppers.see(shopper, tick)
-        rows = radio.slots.claim[slots][:, : p.shape[1]]
-        which, column = np.nonzero((rows >= 0) | (p >= EVEN))
-        row, chance = rows[which, column], p[which, column]
+        rows = radio.slots.claim[slots][:, : len(radio.zones)]
+        inside = rows >= 0
+        inside[inside] = claims.phase[rows[inside]] >= Phase.INSIDE
+        beat = radio.rivals.to_beat(heard.p, heard.nowhere, inside)
+        which, column = np.nonzero((rows >= 0) | (heard.p > beat))
+        row, p, beat = rows[which, column], heard.p[which, column], beat[which, column]
         new = row < 0
         if new.any():
             initial = self._shoppers.is_new(shopper[which[new]], tick)
             row[new] = self._open(radio, slots[which[new]], column[new].astype(np.int32), initial)
-        code = grade(chance)
-        zone = radio.zones[column]
+        zone, at = radio.zones[column], at[which]
+        mine = inside[which, column]
+        rate = clearness(p, beat)
+        lead = np.maximum(claims.lead[row] + rate * np.minimum(heard.since[which], SAMPLE), 0.0)
+        claims.lead[row] = np.where(mine, 0.0, lead)
+        code = np.where((lead > 0.0) | (rate > 0.0), Event.LIKELY_IN, Event.UNLIKELY).astype(np.int8)
+        code[mine] = stay(p[mine], heard.nowhere[which[mine], column[mine]])
+        led = ripe(lead, rate, at, self._catalogue.enter_after[zone])
+        hopeful = np.flatnonzero(np.isfinite(led) & ~mine)
+        best = radio.rivals.favourite(heard.p, heard.nowhere, which[hopeful], column[hopeful])
+        when = np.full(len(row), np.inf)
+        when[hopeful[best]] = led[hopeful[best]]
         wait = self._wait(radio, slots[which], zone)
-        self._claims.weigh(row, code, heard[which], chance, wait, self._after(zone))
+        claims.weigh(row, code, at, p, wait, self._after(zone), when)
 
     def _open(self, radio: SiteRadio, slot: Ints, column: Ints, initial: Bools) -> Ints:
         claims = self._claims
@@ -108,7 +120,7 @@ class Hearing:
     def _wait(self, radio: SiteRadio, slot: Ints, zone: Ints) -> Floats:
         """Seconds of silence that end a visit: the zone's, or longer for devices that are seldom heard."""
         shortest = self._catalogue.exit_after[zone]
-        usual = np.fmin(INTERVALS * radio.slots.gap[slot], LONGEST_WAIT * shortest)
+        usual = np.minimum(INTERVALS * radio.slots.gap[slot], LONGEST_WAIT * shortest)  # NaN: not known yet
         return np.asarray(np.fmax(shortest, usual), dtype=np.float64)
 
     def _after(self, zone: Ints) -> tuple[Floats, Floats]:
@@ -202,18 +214,29 @@ class Hearing:
     # -- edits and state --------------------------------------------------------------------------------------------
 
     def edit(self, edit: Edit, before: Mapping[str, Any], now: float) -> tuple[Ints, Ints]:
-        """Build the radios of the sites now in force; `before`: states by site id. Claims that are inside by the last
-        readings though they were not, and the reverse: only in zones that changed."""
+        """Build the radios of the sites now in force; `before`: states by site id, of sites that have none yet. Claims
+        that are inside by the last readings though they were not, and the reverse: only in zones that changed."""
+        if edit.radios is not None and not edit.radios:
+            missing = np.full(len(self._catalogue.zone_numbers) - len(self._column), -1, dtype=np.int32)
+            self._column = np.concatenate([self._column, missing])
+            self._keep_sites()
+            return missing[:0], missing[:0]
         radios = self.radios
         self.radios = {}
         for number, site in self._catalogue.sites.items():
-            radio = SiteRadio(site, number, self._locate, self._catalogue)
             kept = radios.get(number)
+            if kept is not None and edit.radios is not None and number not in edit.radios:
+                self.radios[number] = kept
+                continue
+            radio = SiteRadio(site, number, self._locate, self._catalogue)
             if kept is not None and kept.digest == radio.digest:
                 radio = kept
+            elif kept is not None:
+                radio.adopt(kept.state(), now)
             elif site.id in before:
                 radio.adopt(before[site.id], now)
             self.radios[number] = radio
+        self._keep_sites()
         self._column = np.full(len(self._catalogue.zone_numbers), -1, dtype=np.int32)
         for radio in self.radios.values():
             self._column[radio.zones] = np.arange(len(radio.zones))
@@ -226,6 +249,10 @@ class Hearing:
                 inside.append(entered)
                 outside.append(left)
         return np.concatenate(inside), np.concatenate(outside)
+
+    def _keep_sites(self) -> None:
+        for number, site in self._catalogue.sites.items():
+            self.radios[number].site = site
 
     def _index(self) -> None:
         """Keys and homes from the slots."""
@@ -250,9 +277,12 @@ class Hearing:
         slots = slots[radio.slots.heard[slots] >= now - longest]
         if not len(slots):
             return slots, slots
-        p = radio.probabilities(slots, now)[:, columns]
+        p, nowhere = radio.chances(slots, now)
+        which, column = (place.ravel() for place in np.indices((len(slots), len(columns))))
+        first = radio.rivals.favourite(p, nowhere, which, columns[column]).reshape(len(slots), len(columns))
+        p = p[:, columns]
         rows = radio.slots.claim[slots][:, columns]
-        which, column = np.nonzero((rows < 0) & (p >= ENTER_P))
+        which, column = np.nonzero((rows < 0) & first)
         slot, zone = slots[which], radio.zones[columns[column]]
         opened = self._open(radio, slot, columns[column], np.zeros(len(slot), dtype=np.bool_))
         claims = self._claims
@@ -260,16 +290,8 @@ class Hearing:
         claims.heard[opened], claims.wait[opened] = radio.slots.heard[slot], self._wait(radio, slot, zone)
         claims.p[opened] = p[which, column]
         known = rows >= 0
-        return np.concatenate([opened, rows[known & (p >= ENTER_P)]]), rows[known & (p < EVEN)]
+        return np.concatenate([opened, rows[known & first]]), rows[known & ~first]
 
     def state(self) -> dict[str, Any]:
         """By site id."""
         return {radio.site.id: radio.state() for radio in self.radios.values()}
-
-
-def grade(p: Floats) -> Bytes:
-    """Probabilities of being inside as evidence (Event)."""
-    code = np.select(
-        [p >= ENTER_P, p >= EVEN, p >= LEAVE_P], [Event.LIKELY_IN, Event.UNSURE, Event.UNLIKELY], Event.LIKELY_OUT
-    )
-    return code.astype(np.int8)

@@ -115,6 +115,7 @@ class Intake:
     def __init__(self, catalogue: Catalogue, devices: Devices, shoppers: Shoppers) -> None:
         self._catalogue, self._devices, self._shoppers = catalogue, devices, shoppers
         self.sightings, self.fixes = Pending(SIGHTING), Pending(FIX)
+        self.ahead: dict[str, float] = {}  # anchor -> s by which the last step's sightings of it came from the future
 
     def number(self, batch: Batch) -> tuple[Ints, Ints, Ints]:
         """Device rows by the batch's device index (-1: not used in the batch); the rows whose shopper is new to them,
@@ -133,6 +134,7 @@ class Intake:
     def take(self, batch: Batch, rows: Ints, clock: int | None, watermark: float) -> tuple[list[Late], Counter[str]]:
         """Hold what is good. `rows`: from `number`; `clock`: number of the last processed tick."""
         counts: Counter[str] = Counter()
+        self.ahead = {}
         late = self._take_sightings(batch, rows, clock, watermark, counts)
         late += self._take_fixes(batch, rows, clock, watermark, counts)
         return late, counts
@@ -190,8 +192,8 @@ class Intake:
         )
         return self.late_fixes(late)
 
-    @staticmethod
     def _hold(
+        self,
         pending: Pending,
         columns: dict[str, Any],
         clock: int | None,
@@ -205,6 +207,12 @@ class Intake:
         ahead = at > now + FUTURE
         if ahead.any():
             counts["clamped"] += int(ahead.sum())
+            if "anchor" in columns:
+                anchors, which = np.unique(columns["anchor"][ahead], return_inverse=True)
+                most = np.zeros(len(anchors))
+                np.maximum.at(most, which, at[ahead] - now)
+                names = self._catalogue.anchor_numbers.names
+                self.ahead = {names[anchor]: by for anchor, by in zip(anchors.tolist(), most.tolist(), strict=True)}
             columns["at"] = at = np.where(ahead, now, at)
         columns["tick"] = tick = np.ceil(at / TICK).astype(np.int64)
         if clock is None:

@@ -12,16 +12,18 @@ from typing import Any
 
 import msgspec
 
-from proximity.model import Transition, TransitionKind, Visit, derive_id
+from proximity.model import DwellThreshold, Transition, TransitionKind, Visit, derive_id
 from proximity.presence.catalogue import Catalogue
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.visits import Change, Claims
 
-Thresholds = Mapping[tuple[str, str], frozenset[float]]
+Thresholds = Mapping[tuple[str, str], frozenset[DwellThreshold]]
 Key = tuple[int, int]  # shopper row, zone number
+Count = tuple[int, int, DwellThreshold]  # shopper row, zone number, what is counted up to
 Crossing = tuple[int, int, float, float, float]  # device, zone, event time within, of the fix, probability
 
 ORDER = {"exit": 0, "enter": 1, "cross": 2, "dwell": 3}  # within one instant
+KEEP = 600.0  # s beyond what a threshold forgives for which a count is kept: an enter is told after it began
 
 
 class Stay(msgspec.Struct):
@@ -41,9 +43,17 @@ class Due(msgspec.Struct, frozen=True, order=True, array_like=True):
 
     at: float
     visit: str
-    threshold: float
+    threshold: DwellThreshold
     shopper: int
     zone: int
+
+
+class Chain(msgspec.Struct):
+    """A dwell that forgives: it goes on counting over stays with short times away between them, and is told once."""
+
+    started: float  # of the first stay
+    left: float | None = None  # event time of the exit; None: inside
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -65,6 +75,7 @@ class Ledger:
         self._contests: dict[int, float | None] = {}  # shopper -> since when a zone that is not open is more probable
         self._thresholds: Thresholds = {}
         self._dwells: list[Due] = []
+        self._chains: dict[Count, Chain] = {}
 
     # -- changes --------------------------------------------------------------------------------------------------
 
@@ -184,7 +195,10 @@ class Ledger:
         result.transitions.append(self._transition("enter", cause, key, stay, now, float(claims.support[row])))
         result.visits.append(self._visit(key, stay))
         for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
-            heapq.heappush(self._dwells, Due(started + threshold, stay.id, threshold, *key))
+            first = self._resume(key, stay, threshold)
+            if first is not None:  # what fell due while the shopper was away is told now
+                due = first + threshold.seconds
+                heapq.heappush(self._dwells, Due(due if first == started else max(due, now), stay.id, threshold, *key))
 
     def _close(self, result: Result, now: float, key: Key, change: Change) -> None:
         stay, row = self.open.pop(key), change.row
@@ -195,6 +209,10 @@ class Ledger:
         observed = stay.last_seen if silent else float(self._claims.heard[row]) if seen else now
         stay.jumped = bool(self._claims.jumped[row])
         stay.confidence = float(self._claims.p[row])
+        for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
+            chain = self._chains.get((*key, threshold))
+            if chain is not None:
+                chain.left = now
         result.transitions.append(self._transition("exit", change.cause, key, stay, now, observed))
         result.visits.append(self._visit(key, stay, stay.last_seen if silent else now, change.cause))
 
@@ -204,9 +222,21 @@ class Ledger:
             key = (due.shopper, due.zone)
             stay = self.open.get(key)
             if stay is not None and stay.id == due.visit:
+                if (*key, due.threshold) in self._chains:
+                    self._chains[*key, due.threshold].told = True
                 result.transitions.append(
                     self._transition("dwell", "threshold", key, stay, due.at, due.at, due.threshold)
                 )
+
+    def _resume(self, key: Key, stay: Stay, threshold: DwellThreshold) -> float | None:
+        """Event time from which a threshold counts in this stay; None: it was told already."""
+        if threshold.forgive <= 0.0:
+            return stay.started
+        chain = self._chains.get((*key, threshold))
+        if chain is None or (chain.left is not None and stay.started > chain.left + threshold.forgive):
+            chain = self._chains[*key, threshold] = Chain(stay.started)
+        chain.left = None
+        return None if chain.told else chain.started
 
     def _visit_id(self, key: Key, started: float) -> str:
         site, zone = self._catalogue.name(key[1])
@@ -220,11 +250,11 @@ class Ledger:
         stay: Stay,
         at: float,
         observed: float,
-        dwell: float | None = None,
+        dwell: DwellThreshold | None = None,
     ) -> Transition:
         site, zone = self._catalogue.name(key[1])
         return Transition(
-            id=derive_id(stay.id, kind, "" if dwell is None else dwell),
+            id=derive_id(stay.id, kind, *(("",) if dwell is None else dwell if dwell.forgive else dwell[:1])),
             kind=kind,
             cause=cause,
             site=site,
@@ -236,7 +266,8 @@ class Ledger:
             observed=observed,
             started=stay.started,
             confidence=stay.confidence,
-            dwell=dwell,
+            dwell=None if dwell is None else dwell.seconds,
+            forgive=0.0 if dwell is None else dwell.forgive,
             initial=stay.initial,
             jumped=stay.jumped,
         )
@@ -269,19 +300,47 @@ class Ledger:
         return min([*contests, *(due.at for due in self._dwells[:1])], default=float("inf"))
 
     def set_thresholds(self, thresholds: Thresholds, now: float) -> None:
-        """Seconds of dwell by (site, zone). For open visits only what is due after `now` is added."""
-        self._thresholds = thresholds
-        self._dwells = [
-            Due(stay.started + threshold, stay.id, threshold, *key)
-            for key, stay in self.open.items()
-            for threshold in thresholds.get(self._catalogue.name(key[1]), ())
-            if stay.started + threshold > now
-        ]
+        """Dwells to tell by (site, zone). For open visits only what is due after `now` is added."""
+        self._thresholds, self._dwells = thresholds, []
+        for shopper, zone, threshold in list(self._chains):
+            if threshold not in thresholds.get(self._catalogue.name(zone), ()):
+                del self._chains[shopper, zone, threshold]
+        for key, stay in self.open.items():
+            for threshold in thresholds.get(self._catalogue.name(key[1]), ()):
+                first = self._resume(key, stay, threshold)
+                if first is None:
+                    continue
+                if first + threshold.seconds > now:
+                    self._dwells.append(Due(first + threshold.seconds, stay.id, threshold, *key))
+                elif threshold.forgive:
+                    self._chains[*key, threshold].told = True  # past: not to be told after a short time away either
         heapq.heapify(self._dwells)
+
+    def sweep(self, now: float) -> None:
+        """Forget counts that nobody can come back to any more."""
+        gone = [
+            count
+            for count, chain in self._chains.items()
+            if chain.left is not None and now > chain.left + count[2].forgive + KEEP
+        ]
+        self._drop(gone)
+
+    def forget(self, shoppers: Iterable[int]) -> None:
+        """Nothing is counted for these shoppers any more; their visits have ended."""
+        rows = set(shoppers)
+        self._drop([count for count in self._chains if count[0] in rows])
+
+    def _drop(self, counts: Iterable[Count]) -> None:
+        for count in counts:
+            del self._chains[count]
 
     def refresh(self, now: float) -> None:
         """Zones came or went."""
         self.set_thresholds(self._thresholds, now)
+
+    def visits(self) -> list[Visit]:
+        """Every open visit."""
+        return [self._visit(key, stay) for key, stay in self.open.items()]
 
     def zones_of(self, shopper: int) -> list[int]:
         """Zones with an open visit."""
@@ -290,14 +349,20 @@ class Ledger:
     def state(self) -> dict[str, Any]:
         """For a checkpoint. What backs a visit follows from the claims, and what is due from the thresholds."""
         return {
-            "open": [(*key, msgspec.to_builtins(stay)) for key, stay in self.open.items()],
+            "open": msgspec.msgpack.encode([list(self.open), list(self.open.values())]),
             "contests": list(self._contests.items()),
+            "chains": [(*count, chain.started, chain.left, chain.told) for count, chain in self._chains.items()],
         }
 
     def restore(self, state: Mapping[str, Any], now: float) -> None:
         """The reverse of `state`, after the claims were restored."""
-        self.open = {(shopper, zone): msgspec.convert(stay, Stay) for shopper, zone, stay in state["open"]}
+        keys, stays = msgspec.msgpack.decode(state["open"], type=tuple[list[Key], list[Stay]])
+        self.open = dict(zip(keys, stays, strict=True))
         self._contests = dict(map(tuple, state["contests"]))
+        self._chains = {
+            (shopper, zone, DwellThreshold(*threshold)): Chain(*chain)
+            for shopper, zone, threshold, *chain in state["chains"]
+        }
         self._backing, self._zones = {}, {}
         rows = self._claims.rows()
         for row in rows[self._claims.inside(rows)].tolist():

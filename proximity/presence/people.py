@@ -24,6 +24,7 @@ class Devices(Named):
     held_lon: Floats
     held_accuracy: Floats
     gap: Singles  # usual s between fixes; NaN: not known yet
+    left_at: Floats  # when the phone said last that it left one of its regions
 
     def __init__(self) -> None:
         unknown = Column("f8", np.nan)
@@ -36,6 +37,7 @@ class Devices(Named):
                 **dict.fromkeys(("fix_at", "lat", "lon", "accuracy"), unknown),
                 **dict.fromkeys(("held_at", "held_lat", "held_lon", "held_accuracy"), unknown),
                 "gap": Column("f4", np.nan),
+                "left_at": Column("f8", -np.inf),
             }
         )
 

@@ -7,14 +7,18 @@ import numpy as np
 
 from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue, nesting, radio_digest
+from proximity.presence.contest import Rivals
 from proximity.presence.locator import Locator, Probabilities
+from proximity.presence.outside import Outside
 from proximity.presence.state import Bools, Column, Longs, Singles, Table
 from proximity.site.model import Site
 
 GAP_MEMORY = 20.0  # s over which intervals are averaged, each by its length, so that one packet heard by several
 # anchors in a row does not count as a quick device
 LONGEST_GAP = 300.0  # s; a longer pause is an absence, not an advertising interval
+ODD = 3.0  # times the usual interval: a pause that long is learnt from only when it is not alone
 TOGETHER = 5.0  # s before the last packet within which other anchors heard the device too; samples come each second
+BETWEEN = 0.2  # of what a floor plan gives to places between zones: zones are drawn where people stop
 MEMORY = 120.0  # s for which the last readings of a device still tell where it is, when a locator begins anew
 
 
@@ -24,6 +28,9 @@ class Slots(Table):
     device: Ints
     heard: Floats  # last sighting by any anchor
     gap: Singles  # usual s between ticks with sightings; NaN: not known yet
+    odd: Singles  # s, the last pause that was out of the usual; NaN: none
+    odd_at: Floats  # when it ended
+    loud: Singles  # dBm of the loudest anchor lately; NaN: not known
     claim: Ints  # (slots, Z) rows of claims; -1: none
     last: Floats  # (slots, A) event time of the last sighting by each anchor
     rssi: Singles  # (slots, A) its dBm
@@ -34,6 +41,9 @@ class Slots(Table):
                 "device": Column("i4", -1),
                 "heard": Column("f8", -np.inf),
                 "gap": Column("f4", np.nan),
+                "odd": Column("f4", np.nan),
+                "odd_at": Column("f8", -np.inf),
+                "loud": Column("f4", np.nan),
                 "claim": Column("i4", -1, max(zones, 1)),
                 "last": Column("f8", -np.inf, max(anchors, 1)),
                 "rssi": Column("f4", np.nan, max(anchors, 1)),
@@ -46,6 +56,8 @@ class Heard(NamedTuple):
 
     slots: Ints  # distinct slots that were read
     p: Probabilities  # (n, Z) probability of being inside each zone, in those nested in it too
+    nowhere: Probabilities  # (n, Z) … of being neither inside it nor in a zone that excludes it
+    since: Floats  # (n,) s of event time since the reading before; 0: there was none
     old: Ints  # indices of readings that are older than what is known
     duplicates: int
 
@@ -55,12 +67,14 @@ class SiteRadio:
 
     def __init__(self, site: Site, number: int, locate: Callable[[Site], Locator], catalogue: Catalogue) -> None:
         self.site, self.number = site, number
-        self.digest = radio_digest(site)
         self.locator = locate(site)
+        self.digest = f"{type(self.locator).__name__}-{radio_digest(site)}"
         zones = [site.zone(zone) for zone in self.locator.zones]
         index = catalogue.zone_numbers.index
         self.zones: Ints = np.array([index[f"{site.id}/{zone.id}"] for zone in zones], dtype=np.int32)
         self._nesting = nesting(zones)
+        self.rivals = Rivals(self._nesting)
+        self._outside = Outside(site)
         self.anchors = [anchor.id for anchor in site.anchors]
         self.slots = Slots(len(zones), len(self.anchors))
         self._gateway = [anchor.kind == "gateway" for anchor in site.anchors]
@@ -101,24 +115,65 @@ class SiteRadio:
         first[1:] = slot[1:] != slot[:-1]
         starts = np.flatnonzero(first)
         read = slot[starts]
+        since = np.zeros(len(read))
         if len(read):
+            since = np.maximum(np.maximum.reduceat(at, starts) - slots.heard[read], 0.0)
+            since[~np.isfinite(since)] = 0.0
+            if self._outside.known:
+                slots.loud[read] = self._outside.loudness(slots.loud[read], since, anchor, rssi, starts)
             self._hear_slots(read, np.maximum.reduceat(at, starts))
             self.locator.tick(now, slot, anchor, rssi)
-        return Heard(read, self.probabilities(read, now), old, int(again.sum()))
+        p, nowhere = self.chances(read, now)
+        return Heard(read, p, nowhere, since, old, int(again.sum()))
 
     def _hear_slots(self, read: Ints, at: Floats) -> None:
         slots = self.slots
-        before, usual = slots.heard[read], slots.gap[read]
+        before, usual = slots.heard[read], slots.gap[read].astype(np.float64)
         gap = np.minimum(at - before, LONGEST_GAP)
+        gap[~np.isfinite(before)] = 0.0
+        long = np.flatnonzero(gap > np.fmax(ODD * usual, TOGETHER))
+        if len(long):
+            gap[long] = self._confirmed(read[long], before[long], at[long], gap[long])
         learnt = np.where(np.isnan(usual), gap, usual + gap / (gap + GAP_MEMORY) * (gap - usual))
-        slots.gap[read] = np.where((gap > 0) & np.isfinite(before), learnt, usual)
+        slots.gap[read] = np.where(gap > 0.0, learnt, usual)
         slots.heard[read] = np.maximum(before, at)
+
+    def _confirmed(self, slots: Ints, before: Floats, at: Floats, gap: Floats) -> Floats:
+        """What long pauses tell of the devices' own intervals; 0: nothing. A lost packet, a body in the way or a radio
+        that was away make one long pause; a device that is seldom heard makes them one after the other, and the
+        shorter of two is what is known for sure. The first pause of all is taken as it is."""
+        table = self.slots
+        heard = table.last[slots] >= (before - TOGETHER)[:, None]
+        away = (heard & (~self._online | (self._back > before[:, None]))).any(axis=1)
+        alone = np.where(np.isnan(table.gap[slots]), gap, 0.0)
+        lately = before - table.odd_at[slots] <= LONGEST_GAP
+        known = np.where(lately, np.minimum(gap, table.odd[slots]), alone)
+        table.odd[slots], table.odd_at[slots] = (
+            np.where(away, table.odd[slots], gap),
+            np.where(away, table.odd_at[slots], at),
+        )
+        return np.where(away, 0.0, known)
 
     def probabilities(self, slots: Ints, now: float) -> Probabilities:
         """(n, Z) probability of being inside each zone."""
+        return self.chances(slots, now)[0]
+
+    def chances(self, slots: Ints, now: float) -> tuple[Probabilities, Probabilities]:
+        """(n, Z) probability of being inside each zone, and of being neither there nor in a zone that excludes it."""
+        belief = self._belief(slots, now)
+        return belief[:, :-1] @ self._nesting, self.rivals.nowhere(belief)
+
+    def _belief(self, slots: Ints, now: float) -> Probabilities:
         if not len(slots) or not len(self.zones):
-            return np.zeros((len(slots), len(self.zones)))
-        return self.locator.belief(slots, now)[:, :-1] @ self._nesting
+            return np.zeros((len(slots), len(self.zones) + 1))
+        belief = self.locator.belief(slots, now)
+        belief[:, -1] *= BETWEEN
+        belief /= belief.sum(axis=1, keepdims=True)
+        if self._outside.known:
+            outside = self._outside.chance(self.slots.loud[slots])
+            belief *= 1.0 - outside[:, None]
+            belief[:, -1] += outside
+        return belief
 
     # -- gateways -------------------------------------------------------------------------------------------------
 
@@ -151,8 +206,8 @@ class SiteRadio:
             "zones": self.zones,
             "anchors": list(self.anchors),
             "slots": self.slots.state(),
-            "online": self._online,
-            "back": self._back,
+            "online": self._online.copy(),
+            "back": self._back.copy(),
             "locator": dict(self.locator.state()),
         }
 

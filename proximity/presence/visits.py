@@ -40,6 +40,7 @@ class Event(IntEnum):
     EDITED_OUT = 11  # … is outside now
     REMOVED = 12  # the zone is no more
     ERASED = 13  # the shopper is no more
+    WITHDRAWN = 14  # the shopper agrees to nothing any more
 
 
 A, R, I, L = Phase  # noqa: E741 - letters, so that the table stays a table
@@ -61,6 +62,7 @@ TABLE: tuple[tuple[Phase, Event, Phase, str | None, str | None], ...] = (
     (R, Event.EDITED_OUT, A, None, None),
     (R, Event.REMOVED, A, None, None),
     (R, Event.ERASED, A, None, None),
+    (R, Event.WITHDRAWN, A, None, None),
     (I, Event.SURE_OUT, L, None, None),
     (I, Event.LIKELY_OUT, L, None, None),
     (I, Event.SILENT, A, "exit", "silence"),
@@ -69,6 +71,7 @@ TABLE: tuple[tuple[Phase, Event, Phase, str | None, str | None], ...] = (
     (I, Event.EDITED_OUT, A, "exit", "zone_changed"),
     (I, Event.REMOVED, A, "exit", "zone_removed"),
     (I, Event.ERASED, A, "exit", "erased"),
+    (I, Event.WITHDRAWN, A, "exit", "withdrawn"),
     (L, Event.LIKELY_IN, I, None, None),
     (L, Event.SURE_IN, I, None, None),
     (L, Event.CONFIRMED, A, "exit", "left"),
@@ -79,6 +82,7 @@ TABLE: tuple[tuple[Phase, Event, Phase, str | None, str | None], ...] = (
     (L, Event.EDITED_OUT, A, "exit", "zone_changed"),
     (L, Event.REMOVED, A, "exit", "zone_removed"),
     (L, Event.ERASED, A, "exit", "erased"),
+    (L, Event.WITHDRAWN, A, "exit", "withdrawn"),
 )
 
 NEXT: Bytes = np.repeat(np.array(Phase, dtype=np.int8)[:, None], len(Event), axis=1)
@@ -103,6 +107,8 @@ CLAIM = {
     "wait": Column("f8", np.inf),  # s of silence that end it
     "due": Column("f8", np.inf),  # event time of the next timer
     "p": Column("f4", 0.0),  # probability of being inside, by the last evidence
+    "lead": Column("f8", 0.0),  # radio: s of clear lead over what the zone has to beat, gathered so far
+    "ripe": Column("f8", np.inf),  # radio: event time at which the lead will do, if nothing else is heard
     "sure": Column("?", False),  # ARRIVING on evidence that needs no confirmation
     "agreed": Column("?", False),  # the evidence of ARRIVING or LEAVING was repeated, or need not be
     "initial": Column("?", False),
@@ -133,6 +139,8 @@ class Claims(Table):
     wait: Floats
     due: Floats
     p: Singles
+    lead: Floats
+    ripe: Floats
     sure: Bools
     agreed: Bools
     initial: Bools
@@ -142,9 +150,19 @@ class Claims(Table):
     def __init__(self) -> None:
         super().__init__(CLAIM)
 
-    def weigh(self, rows: Ints, code: Bytes, at: Floats, p: Floats, wait: Floats, after: tuple[Floats, Floats]) -> None:
+    def weigh(
+        self,
+        rows: Ints,
+        code: Bytes,
+        at: Floats,
+        p: Floats,
+        wait: Floats,
+        after: tuple[Floats, Floats],
+        ripe: Floats | None = None,
+    ) -> None:
         """Evidence, one row each: `code` (Event), event time, probability of being inside, s of silence to wait from
-        now on; `after`: enter_after and leave_after of each row's zone."""
+        now on; `after`: enter_after and leave_after of each row's zone. `ripe`: event time at which ARRIVING is
+        confirmed, inf for not yet; None: when evidence was kept up for enter_after."""
         enter_after, leave_after = after
         old = self.phase[rows]
         new = NEXT[old, code]
@@ -157,6 +175,9 @@ class Claims(Table):
         agreed = self.agreed[rows] & ~began
         agreed |= arriving & inward & ((code == Event.SURE_IN) | (span >= SPAN * enter_after))
         agreed |= leaving & outward & ((code == Event.SURE_OUT) | (span >= SPAN * leave_after))
+        if ripe is not None:
+            self.ripe[rows] = ripe
+            agreed = np.where(arriving, np.isfinite(ripe), agreed)
         heard = np.fmax(self.heard[rows], at)
         self.phase[rows] = new
         self.since[rows], self.heard[rows], self.wait[rows] = since, heard, wait
@@ -171,7 +192,8 @@ class Claims(Table):
         enter_after, leave_after = after
         phase, agreed = self.phase[rows], self.agreed[rows]
         due = self.heard[rows] + self.wait[rows]
-        enter = self.since[rows] + np.where(self.sure[rows], 0.0, enter_after)
+        ripe = self.ripe[rows]
+        enter = np.where(np.isfinite(ripe), ripe, self.since[rows] + np.where(self.sure[rows], 0.0, enter_after))
         due = np.where((phase == Phase.ARRIVING) & agreed, np.minimum(due, enter), due)
         leave = self.since[rows] + leave_after
         due = np.where((phase == Phase.LEAVING) & agreed, np.minimum(due, leave), due)
@@ -180,8 +202,9 @@ class Claims(Table):
     def confirmable(self, rows: Ints, now: float, after: tuple[Floats, Floats]) -> Bools:
         """Which rows have kept up their evidence for long enough."""
         enter_after, leave_after = after
-        age, phase = now - self.since[rows], self.phase[rows]
-        entered = (phase == Phase.ARRIVING) & (self.sure[rows] | (age >= enter_after))
+        age, phase, ripe = now - self.since[rows], self.phase[rows], self.ripe[rows]
+        enough = np.where(np.isfinite(ripe), now >= ripe, self.sure[rows] | (age >= enter_after))
+        entered = (phase == Phase.ARRIVING) & enough
         left = (phase == Phase.LEAVING) & (age >= leave_after)
         return np.asarray(self.agreed[rows] & (entered | left), dtype=np.bool_)
 

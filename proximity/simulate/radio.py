@@ -115,6 +115,14 @@ class Radio:
         """(n, m) dBm before fading and body: distance, walls, floors, shadowing, spread of devices."""
         return self._mean(packets, self._wall_loss(packets))
 
+    def surveyed(self, xy: Floats) -> Floats:
+        """(n, m) dBm that a survey without end would find at the places (n, 2): the mean over devices, but for bodies
+        and fading."""
+        walls = wall_loss(self._walls, xy, self._anchors[:, :2])
+        shared = np.sqrt(1.0 - self.physics.own_share) * self._fields[0].at(xy)
+        mean: Floats = MEASURED_POWER + self._anchor_gain - path_loss(self._distance(xy), self.physics.slope)
+        return mean - walls + shared
+
     def receive(self, packets: Packets, rate: float, rng: np.random.Generator) -> Receptions:
         """What comes through of `packets`, when `rate` packets a second of known devices are on air."""
         shape = (len(packets), len(self._anchors))
@@ -143,15 +151,19 @@ class Radio:
 
     def _mean(self, packets: Packets, walls: Floats) -> Floats:
         physics = self.physics
-        flat = packets.xy[:, None] - self._anchors[None, :, :2]
-        up = self._anchors[:, 2] - physics.carried_at
-        distance = np.sqrt((flat**2).sum(axis=2) + up**2)
         shared = self._fields[0].at(packets.xy)
         own = self._fields[1].at(packets.xy + self._elsewhere[packets.device])
         shadow = np.sqrt(1.0 - physics.own_share) * shared + np.sqrt(physics.own_share) * own
         gain = MEASURED_POWER + self._device_gain[packets.device][:, None] + self._anchor_gain
-        mean: Floats = gain - path_loss(distance, physics.slope) - walls + shadow
+        mean: Floats = gain - path_loss(self._distance(packets.xy), physics.slope) - walls + shadow
         return mean
+
+    def _distance(self, xy: Floats) -> Floats:
+        """(n, m) metres from places to anchors."""
+        flat = xy[:, None] - self._anchors[None, :, :2]
+        up = self._anchors[:, 2] - self.physics.carried_at
+        distance: Floats = np.sqrt((flat**2).sum(axis=2) + up**2)
+        return distance
 
     def _wall_loss(self, packets: Packets) -> Floats:
         return wall_loss(self._walls, packets.xy, self._anchors[:, :2])

@@ -138,8 +138,13 @@ class SimulatedShop:
             for (p, _), (x, y), zone in zip(present, xy, zones, strict=True)
         ]
 
+    def surveyed(self, xy: Floats) -> Floats:
+        """(n, m) dBm: what a survey without end would find at places (n, 2), but for bodies and fading; see `Radio`."""
+        return self._radio.surveyed(xy)
+
     def batch(self, heard: Heard) -> Batch:
-        """A step as presence takes it, without gateways in between: one row for every packet."""
+        """A step as presence takes it, without gateways in between: one row for every packet, or for every sample when
+        its columns went through `Samplers`."""
         fixes = Batch.of(fixes=heard.fixes)
         owners = {d: p.shopper.id for p in self._people for d in chain((self.devices[i] for i in p.devices), p.phones)}
         shifted = fixes.fixes.device + np.int32(len(self.devices))

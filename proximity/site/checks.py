@@ -8,13 +8,14 @@ from shapely.geometry import Point
 
 from proximity.document import Diagnostic, Document
 from proximity.site.frames import distance
-from proximity.site.model import Anchor, Zone
+from proximity.site.model import Anchor, Site, Zone
 from proximity.site.radios import outline_of
 from proximity.site.zones import Plan
 
 FAR_OUTDOOR = 5_000.0  # m from the store: nobody there is about to come in
 FAR_INDOOR = 500.0  # m: longer than the longest shopping centre's mall
 OVERLAP = 0.05  # of the smaller zone; less is a hand that slipped while drawing along a shared wall
+PLACED = 3  # anchors; two leave two places possible, and one a ring
 REACH = 10.0  # m: indoors a beacon is heard further, but no longer told from its neighbour's
 
 
@@ -27,6 +28,24 @@ def check_plan(document: Document, plan: Plan, anchors: Sequence[Anchor] | None)
         *_overlaps(document, plan, indoor),
         *(_unheard(document, plan, indoor, anchors) if anchors is not None else ()),
     ]
+
+
+def lacking(site: Site) -> str | None:
+    """What a site lacks for a locator that knows the floor (`zones`, `grid`), in words; None: nothing."""
+    indoor = [zone for zone in site.zones if not zone.outdoor and zone.frame == "local"]
+    floors = sorted({zone.floor for zone in indoor})
+    placed = sum(anchor.x is not None and anchor.y is not None for anchor in site.anchors)
+    if not indoor:
+        return "there is no indoor zone"
+    if len(floors) > 1:
+        return f"it knows one floor, and the indoor zones lie on floors {', '.join(map(str, floors))}"
+    if placed < PLACED:
+        return f"it needs {PLACED} gateways or shelf beacons with a place, and there {_are(placed)}"
+    return None
+
+
+def _are(count: int) -> str:
+    return "is none" if count == 0 else "is 1" if count == 1 else f"are {count}"
 
 
 def _far(document: Document, plan: Plan, zones: Sequence[Zone]) -> list[Diagnostic]:

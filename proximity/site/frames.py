@@ -22,8 +22,11 @@ B = A * (1.0 - F)
 EP2 = E2 / (1.0 - E2)
 
 
-def to_local(lat0: float, lon0: float, bearing: float, lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, Floats]:
+def to_local(
+    lat0: ArrayLike, lon0: ArrayLike, bearing: ArrayLike, lat: ArrayLike, lon: ArrayLike
+) -> tuple[Floats, Floats]:
     """Degrees to local metres (x, y) of a site with origin `lat0`, `lon0`; arrays of any shape, returned in that shape.
+    Origins and bearings may be arrays too, one for each point.
 
     `bearing`: degrees clockwise from north to the y axis; x points to the right of y. Good to a millimetre within
     2 km, to a metre within 50 km; not for other sides of the Earth. Longitudes may lie on either side of 180°.
@@ -36,7 +39,9 @@ def to_local(lat0: float, lon0: float, bearing: float, lat: ArrayLike, lon: Arra
     return east * cos_b - north * sin_b, east * sin_b + north * cos_b
 
 
-def to_degrees(lat0: float, lon0: float, bearing: float, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+def to_degrees(
+    lat0: ArrayLike, lon0: ArrayLike, bearing: ArrayLike, x: ArrayLike, y: ArrayLike
+) -> tuple[Floats, Floats]:
     """The reverse of `to_local`: local metres to (lat, lon) in degrees, lon within -180 to 180."""
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     sin_b, cos_b = np.sin(np.radians(bearing)), np.cos(np.radians(bearing))
@@ -53,9 +58,9 @@ def to_degrees(lat0: float, lon0: float, bearing: float, x: ArrayLike, y: ArrayL
     return np.degrees(lat), np.degrees(lon)
 
 
-def _turns(lat: float, lon: float) -> tuple[float, float, float, float]:
+def _turns(lat: ArrayLike, lon: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
     phi, lam = np.radians(lat), np.radians(lon)
-    return float(np.sin(phi)), float(np.cos(phi)), float(np.sin(lam)), float(np.cos(lam))
+    return np.sin(phi), np.cos(phi), np.sin(lam), np.cos(lam)
 
 
 def _earth(lat: ArrayLike, lon: ArrayLike, height: float) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from proximity import document as documents
 from proximity.document import Diagnostic, Document, Mark
 from proximity.model import Device
 from proximity.site.beacons import ReadFile
-from proximity.site.checks import check_plan
+from proximity.site.checks import check_plan, lacking
 from proximity.site.model import Anchor, Site
 from proximity.site.people import People, merge, parse_shoppers
 from proximity.site.radios import Claims, parse_gateways, parse_shelf, parse_tags
@@ -68,18 +68,28 @@ def parse_site(files: Mapping[str, Document], claims: Claims) -> tuple[Site | No
         found += check_plan(files["zones.geojson"], plan, anchors if all_known else None)
     if site is None:
         return None, found
-    return (
-        replace(
-            site,
-            lat=plan.ground.lat,
-            lon=plan.ground.lon,
-            bearing=plan.ground.bearing,
-            zones=tuple(plan.zones),
-            walls=tuple(plan.walls),
-            anchors=tuple(anchors),
-        ),
-        found,
+    site = replace(
+        site,
+        lat=plan.ground.lat,
+        lon=plan.ground.lon,
+        bearing=plan.ground.bearing,
+        zones=tuple(plan.zones),
+        walls=tuple(plan.walls),
+        anchors=tuple(anchors),
     )
+    return site, found + _check_locator(files["site.yaml"], site, found)
+
+
+def _check_locator(document: Document, site: Site, found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """A locator that the site has not what it takes for. Said only of files that are right otherwise."""
+    name = site.presence.locator
+    lack = lacking(site) if name in ("zones", "grid") else None
+    if lack is None or any(one.severity == "error" for one in found):
+        return []
+    hint = "give `x` and `y` (or `lat` and `lon`) to gateways, or write `locator: auto`"
+    if "floor" in lack or "zone" in lack:
+        hint = "write `locator: auto`"
+    return [document.diagnostic(("presence", "locator"), "E305", f"the locator {name!r} cannot be used: {lack}", hint)]
 
 
 def parse_people(

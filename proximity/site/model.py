@@ -6,6 +6,7 @@ from typing import Literal
 from shapely.geometry.base import BaseGeometry
 
 Frame = Literal["local", "wgs84"]
+LocatorName = Literal["auto", "strongest", "zones", "grid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class PresenceOptions:
     top_speed: float = 60.0  # m/s; a fix that needs more is held until the next one agrees
     gateway_hold: float = 300.0  # s a visit is held while its gateways are offline
     fix_exit_after: float = 900.0  # s of silence for phones: they report every few minutes when they stand still
+    locator: LocatorName = "auto"  # how sightings become places indoors; "auto": by what the site knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from proximity.errors import BadMessage
 from proximity.site.ids import read_key
+from proximity.site.model import LocatorName
 from proximity.wire import SLUG
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -86,6 +87,7 @@ class PresenceShape(Shape):
     top_speed: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     gateway_hold: Duration | None = None
     fix_exit_after: Duration | None = None
+    locator: LocatorName | None = None
 
 
 class SiteShape(Shape):
