@@ -1,7 +1,8 @@
 """The embedded broker: a `nats-server` child with its MQTT listener, kept alive and ended with the service.
 
-The settings that matter were measured on NATS 2.15: unacknowledged messages come again after `ack_wait`, so it is
-short; `max_ack_pending` bounds what a reader may hold, and its default of 1,024 stalls a fast one.
+The settings that matter were measured on NATS 2.15. For MQTT sessions, unacknowledged messages come again after
+`ack_wait`, so it is short; `max_ack_pending` bounds what a session may hold: its default of 1,024 stalls a fast one.
+A PUBACK goes out when the message is with the operating system, and the disk has it a second later at the latest.
 """
 
 import contextlib
@@ -20,11 +21,14 @@ from pathlib import Path
 import structlog
 
 from proximity.errors import BrokerError
+from proximity.ingest.mqtt import TOPICS, BrokerAddress
 
 log = structlog.get_logger(__name__)
 
 ACK_WAIT = "3s"
-MAX_ACK_PENDING = 8_000  # a session's subscriptions may not pass 65,535 together, and the reader has eight
+MAX_ACK_PENDING = 65_535 // (len(TOPICS) + 1)  # a session's subscriptions may not pass 65,535 together
+SYNC = "1s"  # "always" would let a PUBACK outlive a power cut, and cost each message 1 ms of disk
+MAX_FILE_STORE = 8 << 30  # bytes; beyond, no PUBACK: gateways keep their messages, and phones theirs
 START_TIMEOUT = 20.0  # s; a store with a long backlog is read before the listener opens
 RESTART_PAUSE = 0.5  # s between attempts, so that a broker that cannot start does not spin
 
@@ -44,6 +48,15 @@ class EmbeddedBroker:
     def url(self) -> str:
         """`mqtt://host:port`."""
         return f"mqtt://{self.host}:{self.port}"
+
+    @property
+    def nats_address(self) -> BrokerAddress:
+        """Where this start of the child speaks NATS: another port each time. BrokerError while it is not up."""
+        try:
+            ports = json.loads((self._dir / f"nats-server_{self.pid}.ports").read_text(encoding="utf-8"))
+            return BrokerAddress.parse(ports["nats"][0])
+        except (OSError, ValueError, LookupError) as error:
+            raise BrokerError("the embedded broker is not up") from error
 
     @property
     def pid(self) -> int | None:
@@ -88,12 +101,17 @@ class EmbeddedBroker:
     def _configuration(self) -> str:
         settings = {
             "server_name": "proximity",
-            "listen": f"{self.host}:-1",  # the NATS port itself: any free one, on loopback
+            "listen": "127.0.0.1:-1",  # the NATS port itself: any free one, for our own reader only
+            "ports_file_dir": str(self._dir),
             "pid_file": str(self._dir / "nats.pid"),
             "log_file": str(self._dir / "nats.log"),
             "logfile_size_limit": 10 << 20,
             "max_payload": 1 << 20,
-            "jetstream": {"store_dir": str(self._dir / "jetstream"), "sync_interval": "1s"},
+            "jetstream": {
+                "store_dir": str(self._dir / "jetstream"),
+                "sync_interval": SYNC,
+                "max_file_store": MAX_FILE_STORE,
+            },
             "mqtt": {
                 "listen": f"{self.host}:{self.port}",
                 "ack_wait": ACK_WAIT,
@@ -103,6 +121,8 @@ class EmbeddedBroker:
         return json.dumps(settings, indent=2)  # NATS reads JSON as its own format
 
     def _spawn(self, program: str, config: Path) -> None:
+        for stale in self._dir.glob("*.ports"):
+            stale.unlink(missing_ok=True)
         # A session of its own: Ctrl-C in the terminal reaches the service, which then ends the broker in order.
         self._process = subprocess.Popen(  # noqa: S603 - our own binary with our own file
             [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

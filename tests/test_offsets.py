@@ -1,8 +1,10 @@
 """What of a gateway is covered, whatever order it comes in."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proximity.ingest import offsets as numbering
 from proximity.ingest.offsets import Boot, Offsets
 
 GATEWAY = Boot("lyon", "shelf-1", "b1")
@@ -38,6 +40,14 @@ def test_what_a_full_spool_gave_up_is_waited_for_no_longer() -> None:
     assert covered(offsets) == (9, [11], 0)
     offsets.give_up_below(Boot("lyon", "other", "b"), 100)
     assert set(offsets.changed()) == {GATEWAY}
+
+
+def test_a_gap_that_nobody_can_fill_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "MOST_AHEAD", 3)
+    offsets = Offsets()
+    for seq in (10, 20, 21, 30):
+        assert offsets.take(GATEWAY, seq, 1)
+    assert covered(offsets) == (10, [20, 21, 30], 4)
 
 
 def test_after_a_commit_nothing_is_left_to_tell() -> None:

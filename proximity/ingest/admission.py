@@ -1,14 +1,18 @@
 """Who may leave a trace: rows of devices whose shopper agreed become a batch; all others are only counted."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import repeat
 
 import numpy as np
 
 from proximity.identity.directory import Directory
+from proximity.ingest.columns import FixRows, SightingRows, distinct
 from proximity.ingest.decode import Read
+from proximity.ingest.regions import RegionBook, Word, ZoneNames
 from proximity.model import Device
-from proximity.observations import Batch, Fixes, Sightings
+from proximity.observations import Batch, Fixes, Ints, Sightings
 from proximity.site.model import Site
 
 UNKNOWN = -1
@@ -17,64 +21,93 @@ UNKNOWN = -1
 class Admission:
     """The anchors, and the devices of shoppers who agreed, of one moment; replaced whole when any of them changes."""
 
-    def __init__(self, sites: Iterable[Site], devices: Iterable[Device]) -> None:
+    def __init__(self, sites: Sequence[Site], devices: Sequence[Device], regions: RegionBook | None = None) -> None:
+        """`regions`: what phones told of their regions before; of devices not named here it is forgotten."""
         self._directory = Directory(devices)
-        self._anchors: dict[str, str] = {}  # as a reader names it -> "<site>/<anchor>"
-        for site in sites:
-            for anchor in site.anchors:
-                name = f"{site.id}/{anchor.id}"
-                self._anchors[name] = name
-                if anchor.beacon:
-                    self._anchors[anchor.beacon] = name
+        self._zones, self._regions = ZoneNames(sites), regions or RegionBook()
+        self._regions.keep(device.id for device in devices)
+        self._names = list(dict.fromkeys(device.id for device in devices))
+        self._index = {name: number for number, name in enumerate(self._names)}
+        owners = {device.id: device.shopper for device in reversed(devices)}  # of two with one id the first keeps it
+        self._owners = [owners[name] for name in self._names]
+        anchors = [(site.id, anchor) for site in sites for anchor in site.anchors]
+        self._anchors = tuple([f"{site}/{anchor.id}" for site, anchor in anchors])
+        self._anchor_index = {name: number for number, name in enumerate(self._anchors)}  # as a reader names it
+        for number, (_site, anchor) in enumerate(anchors):
+            if anchor.beacon:
+                self._anchor_index[anchor.beacon] = number
 
-    def admit(self, read: Read, now: float) -> tuple[Batch, Counter[tuple[str, str]]]:
-        """The batch, and counts of what was left out: (source, reason) -> rows."""
+    def admit(self, read: Read, now: float) -> tuple[Batch, list[Word], Counter[tuple[str, str]]]:
+        """The batch, what phones say of our zones, and counts of what was left out: (source, reason) -> rows."""
         counts: Counter[tuple[str, str]] = Counter()
-        wanted = dict.fromkeys(read.device)
-        wanted.update(dict.fromkeys(fix.device for fix in read.fixes))
-        found = dict(zip(wanted, self._directory.resolve_many(list(wanted), now), strict=True))
-        devices = {device.id: device.shopper for device in found.values() if device is not None}
-        position = {name: index for index, name in enumerate(devices)}
-        index_of = {name: UNKNOWN if device is None else position[device.id] for name, device in found.items()}
-        anchors = list(
-            dict.fromkeys(self._anchors[name] for name in dict.fromkeys(read.anchor) if name in self._anchors)
-        )
+        sightings, fixes = self._sightings(read.sightings, now, counts), self._fixes(read.fixes, now, counts)
+        used = np.zeros(len(self._names), dtype=np.bool_)
+        used[sightings.device] = used[fixes.device] = True
+        present = np.flatnonzero(used)
+        place = np.full(len(used), UNKNOWN, dtype=np.int32)
+        place[present] = np.arange(len(present))
+        numbers: list[int] = present.tolist()
         batch = Batch(
-            devices=tuple(devices),
-            shoppers=tuple(devices.values()),
-            anchors=tuple(anchors),
-            sightings=self._sightings(read, index_of, anchors, counts),
-            fixes=_fixes(read, index_of, counts),
+            devices=tuple([self._names[i] for i in numbers]),
+            shoppers=tuple([self._owners[i] for i in numbers]),
+            anchors=self._anchors,
+            sightings=replace(sightings, device=place[sightings.device]),
+            fixes=replace(fixes, device=place[fixes.device]),
         )
-        return batch, counts
+        return batch, self._words(read, now, counts), counts
 
-    def _sightings(
-        self, read: Read, index_of: Mapping[str, int], anchors: Sequence[str], counts: Counter[tuple[str, str]]
-    ) -> Sightings:
-        place = {name: index for index, name in enumerate(anchors)}
-        anchor_of = {name: place.get(self._anchors.get(name, ""), UNKNOWN) for name in set(read.anchor)}
-        device = np.fromiter((index_of[name] for name in read.device), np.int32, len(read.device))
-        anchor = np.fromiter((anchor_of[name] for name in read.anchor), np.int32, len(read.anchor))
+    def _words(self, read: Read, now: float, counts: Counter[tuple[str, str]]) -> list[Word]:
+        words: list[Word] = []
+        for report in read.phones:
+            device = self._directory.resolve_many([report.device], now)[0]
+            if device is None:
+                counts["identity", "nobody"] += len(report.regions) + (report.transition is not None)
+                continue
+            for region in report.regions:
+                self._regions.tell(device.id, region)
+            said = report.transition
+            if said is None:
+                continue
+            zone = self._zones.match(said, self._regions.find(device.id, said), next(iter(report.fixes), None))
+            if zone is None:
+                counts["identity", "unknown_region"] += 1
+            else:
+                words.append(Word(device.id, device.shopper, zone, said.kind == "enter", said.at))
+        return words
+
+    def _numbers(self, names: Sequence[str], now: float) -> Ints:
+        """The number of each registered device; UNKNOWN for strangers. Ids that change on air are looked up."""
+        found = np.fromiter(map(self._index.get, names, repeat(UNKNOWN)), np.int32, len(names))
+        missing = np.flatnonzero(found == UNKNOWN)
+        others = distinct(names, missing)
+        known = {
+            name: self._index[device.id]
+            for name, device in zip(others, self._directory.resolve_many(others, now), strict=True)
+            if device is not None
+        }
+        if known:
+            wanted = map(names.__getitem__, missing.tolist())
+            found[missing] = np.fromiter(map(known.get, wanted, repeat(UNKNOWN)), np.int32, len(missing))
+        return found
+
+    def _sightings(self, rows: SightingRows, now: float, counts: Counter[tuple[str, str]]) -> Sightings:
+        device = self._numbers(rows.device, now)
+        anchor = rows.anchor([self._anchor_index.get(name, UNKNOWN) for name in rows.anchors])
         nobody, nowhere = device == UNKNOWN, anchor == UNKNOWN
         counts["identity", "nobody"] += int(nobody.sum())
         counts["identity", "unknown_anchor"] += int((nowhere & ~nobody).sum())
         keep = ~(nobody | nowhere)
         return Sightings(
-            at=np.array(read.at, dtype=np.float64)[keep],
+            at=rows.at()[keep],
             device=device[keep],
             anchor=anchor[keep],
-            rssi=np.array(read.rssi, dtype=np.float64)[keep],
-            power=np.array(read.power, dtype=np.float64)[keep],
+            rssi=rows.rssi()[keep],
+            power=rows.power()[keep],
         )
 
-
-def _fixes(read: Read, index_of: Mapping[str, int], counts: Counter[tuple[str, str]]) -> Fixes:
-    known = [fix for fix in read.fixes if index_of[fix.device] != UNKNOWN]
-    counts["identity", "nobody"] += len(read.fixes) - len(known)
-    return Fixes(
-        at=np.array([fix.at for fix in known], dtype=np.float64),
-        device=np.array([index_of[fix.device] for fix in known], dtype=np.int32),
-        lat=np.array([fix.lat for fix in known], dtype=np.float64),
-        lon=np.array([fix.lon for fix in known], dtype=np.float64),
-        accuracy=np.array([np.nan if fix.accuracy is None else fix.accuracy for fix in known], dtype=np.float64),
-    )
+    def _fixes(self, rows: FixRows, now: float, counts: Counter[tuple[str, str]]) -> Fixes:
+        device = self._numbers(rows.device, now)
+        keep = device != UNKNOWN
+        counts["identity", "nobody"] += int((~keep).sum())
+        lat, lon, accuracy = rows.places()
+        return Fixes(at=rows.at()[keep], device=device[keep], lat=lat[keep], lon=lon[keep], accuracy=accuracy[keep])

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+MOST_AHEAD = 4_096  # numbers beyond a gap; a gateway sends 256 beyond what it knows to be covered, and no more
+
 
 class Boot(NamedTuple):
     """One life of one gateway's numbering."""
@@ -44,6 +46,9 @@ class Offsets:
         covered.rows += rows
         covered.ahead.add(seq)
         self._close_gap(covered)
+        while len(covered.ahead) > MOST_AHEAD:  # nobody keeps what is missing there: no gap may grow without end
+            covered.seq = min(covered.ahead) - 1
+            self._close_gap(covered)
         return True
 
     def give_up_below(self, boot: Boot, held: int) -> None:

@@ -1,4 +1,4 @@
-"""The MQTT reader against the embedded broker and against Mosquitto: at least once, acknowledged by hand."""
+"""What only the MQTT link has: connections, publishing, addresses. Reading is in test_readers.py."""
 
 import json
 from collections.abc import Iterator
@@ -47,39 +47,11 @@ def take(inbox: Inbox, count: int) -> list[Inbound]:
     taken: list[Inbound] = []
 
     def enough() -> bool:
-        taken.extend(inbox.take(0.05))
+        taken.extend(inbox.take(0.05).messages)
         return len(taken) >= count
 
     wait_until(enough, what=f"{count} messages")
     return taken
-
-
-def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(broker: str, sender: paho.Client) -> None:
-    first_inbox = Inbox()
-    first = link(broker, first_inbox)
-    for number in range(5):
-        sender.publish(TOPIC, str(number), qos=1).wait_for_publish(5)
-    for message in take(first_inbox, 5)[:3]:
-        message.done(None)
-    wait_until(lambda: not first._client.want_write(), what="the acknowledgements to leave")
-    first.stop()
-    sender.publish(TOPIC, "5", qos=1).wait_for_publish(5)  # nobody listens: the session keeps it
-
-    second_inbox = Inbox()
-    second = link(broker, second_inbox)
-    seen: set[int] = set()
-
-    def all_back() -> bool:
-        messages = second_inbox.take(0.05)
-        seen.update(numbers(messages))
-        for message in messages:
-            message.done(None)
-        return seen >= {3, 4, 5}
-
-    wait_until(all_back, what="what was not acknowledged")
-    seen.update(numbers(second_inbox.take(0.3)))  # at least once: a repeat may follow, an acknowledged one may not
-    assert seen == {3, 4, 5}
-    second.stop()
 
 
 def test_an_acknowledgement_from_an_earlier_connection_confirms_nothing(broker: str, sender: paho.Client) -> None:
@@ -112,6 +84,8 @@ def test_no_broker_is_a_sentence() -> None:
 
 def test_addresses() -> None:
     assert BrokerAddress.parse("mqtts://ada:p%40ss@shop.example") == BrokerAddress(
-        "shop.example", 8883, "ada", "p@ss", True
+        "shop.example", 8883, "ada", "p@ss", tls=True
     )
+    assert BrokerAddress.parse("nats://shop.example") == BrokerAddress("shop.example", 4222, nats=True)
+    assert BrokerAddress.parse("tls://shop.example:4443") == BrokerAddress("shop.example", 4443, tls=True, nats=True)
     assert BrokerAddress.parse("mqtt://[::1]:1900").host == "::1"

@@ -1,0 +1,21 @@
+"""MQTT topics as the NATS server spells them: `/` is `.`, an empty level is `/`, a dot is `//`."""
+
+from paho.mqtt.client import topic_matches_sub
+
+from proximity.ingest.mqtt import TOPICS
+
+_PREFIXES = ("$MQTT.msgs.", "$MQTT.rmsgs.")
+
+
+def subject_of(topic_filter: str) -> str:
+    """The subject of a filter whose levels are plain words or `+`."""
+    return ".".join({"": "/", "+": "*"}.get(level, level) for level in topic_filter.split("/"))
+
+
+def topic_of(subject: bytes) -> str | None:
+    """The topic of a message in one of the server's MQTT streams, or published just now; None: it is not for us."""
+    text = subject.decode(errors="replace")
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    topic = "/".join("" if level == "/" else level.replace("//", ".") for level in text.split("."))
+    return topic if any(topic_matches_sub(wanted, topic) for wanted in TOPICS) else None
