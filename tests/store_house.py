@@ -4,11 +4,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from proximity.model import Decision, Late, Offer, Stage, Transition, Visit, derive_id
+from proximity.model import (
+    Claim,
+    Coupon,
+    Decision,
+    Exposure,
+    Late,
+    Offer,
+    StaffMessage,
+    Stage,
+    Transition,
+    Visit,
+    derive_id,
+)
 from proximity.store import tables
 from proximity.store.commit import GatewayOffset, Outcome
 from proximity.store.database import Store
+from proximity.store.observations import Kept
 from proximity.store.outbox import Delivery
+from rules.offers_codes import code
 
 NOW = 1_764_155_040.0
 
@@ -79,6 +93,56 @@ def offer(of: Decision, at: Transition, **more: Any) -> Offer:
     return Offer(**{**values, **more})
 
 
+def coupon(of: Offer, **more: Any) -> Coupon:
+    values: dict[str, Any] = {
+        "id": of.id,
+        "code": code(b"key", of.id),
+        "rule": of.rule,
+        "shopper": of.shopper,
+        "site": of.site,
+        "created": of.created,
+        "expires": of.created + 2700.0,
+        "reserved_until": of.created + 2700.0,
+        "worth": 250,
+        "amount_off": 250,
+        "currency": "EUR",
+    }
+    return Coupon(**{**values, **more})
+
+
+def claim(of: Decision, **more: Any) -> Claim:
+    values: dict[str, Any] = {
+        "decision": of.id,
+        "rule": of.rule,
+        "shopper": of.shopper,
+        "site": of.site,
+        "at": of.at,
+        "coupon": True,
+        "worth": 250,
+    }
+    return Claim(**{**values, **more})
+
+
+def exposure(of: Decision, **more: Any) -> Exposure:
+    return Exposure(of.id, of.rule, of.shopper, of.site, of.at, **{"held": False, **more})
+
+
+def word(of: Decision) -> StaffMessage:
+    """A word to the staff."""
+    return StaffMessage(
+        derive_id(of.id, "staff"),
+        of.id,
+        of.rule,
+        of.shopper,
+        of.site,
+        of.zone,
+        "collect",
+        "Hello",
+        of.at,
+        of.at + 300.0,
+    )
+
+
 def to(of: Offer, *channels: str) -> list[Delivery]:
     """One delivery of the offer per channel."""
     return [Delivery.of(of, channel, f"{channel}-of-{of.shopper}") for channel in channels]
@@ -102,10 +166,13 @@ def story(
         decisions=[decided],
         offers=[made],
         deliveries=to(made, *channels),
+        claims=[claim(decided)],
+        coupons=[coupon(made)],
+        exposures=[exposure(decided)],
+        staff=[word(decided)],
         late=[Late(f"app:{shopper}", shopper, started - 900.0, lat=45.76, lon=4.83)],
+        observations=[Kept(f"app:{shopper}", shopper, started - 10.0, started, b"packed")],
         offsets=[GatewayOffset("lyon", "shelf-1", "boot-1", seq=round(started - NOW) + 1, messages=1, rows=20)],
-        checkpoint=f"state at {started}".encode(),
-        watermark=started,
         at=made.created,
     )
 

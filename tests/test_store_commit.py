@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proximity.model import Late, Shopper
 from proximity.store import history, offers, outbox, people, tables
-from proximity.store.commit import Committed, GatewayOffset, Outcome, commit, load_checkpoint, load_offsets
+from proximity.store.commit import Committed, GatewayOffset, Outcome, commit, load_offsets
 from proximity.store.database import Store, StoreError, open_store
 from tests.store_house import NOW, decision, ending, everything, offer, rows, story, to, transition, visit
 
@@ -34,9 +34,6 @@ def test_an_outcome_is_stored_whole(store: Store) -> None:
     stored = offers.offer(store, made.id)
     assert stored == offers.StoredOffer(made, "queued")
     assert [one.delivery for one in outbox.due(store, NOW + 10)] == sorted(outcome.deliveries, key=lambda one: one.id)
-    checkpoint = load_checkpoint(store)
-    assert checkpoint is not None
-    assert (checkpoint.state, checkpoint.watermark, checkpoint.at) == (outcome.checkpoint, NOW, outcome.at)
     assert load_offsets(store) == {("lyon", "shelf-1", "boot-1"): (1, ())}
 
 
@@ -117,20 +114,6 @@ def test_each_boot_and_gateway_counts_alone(store: Store) -> None:
     said = [("lyon", "a", "1", 3), ("lyon", "a", "2", 1), ("lyon", "b", "1", 9), ("nice", "a", "1", 4)]
     commit(store, Outcome(offsets=[GatewayOffset(*boot, seq=seq, messages=seq, rows=seq) for *boot, seq in said]))
     assert load_offsets(store) == {(site, gateway, boot): (seq, ()) for site, gateway, boot, seq in said}
-
-
-def test_checkpoints_replace_one_another_by_partition(store: Store) -> None:
-    assert load_checkpoint(store) is None
-    commit(store, Outcome(checkpoint=b"one", watermark=1.0, at=2.0))
-    commit(store, Outcome(checkpoint=b"\x00two", watermark=3.0, at=4.0))
-    commit(store, Outcome(checkpoint=b"east", watermark=5.0, at=6.0, partition="east"))
-    commit(store, Outcome(watermark=9.0, at=9.0))  # no checkpoint: the stored one stays
-    found = load_checkpoint(store)
-    assert found is not None
-    assert (found.state, found.watermark, found.at) == (b"\x00two", 3.0, 4.0)
-    east = load_checkpoint(store, "east")
-    assert east is not None
-    assert east.state == b"east"
 
 
 def test_rows_of_unknown_shoppers_are_dropped(store: Store) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from proximity.delivery.worker import WINDOW
 from proximity.store import tables
-from proximity.store.commit import load_checkpoint, load_offsets
+from proximity.store.checkpoints import Entry, load_journal
+from proximity.store.commit import load_offsets
 from proximity.store.database import Store, open_store
 from tests.store_house import NOW, rows, story
 
@@ -34,16 +35,14 @@ def killed_after(url: str, ledger: Path, acknowledged: int) -> list[int]:
 
 
 def check_whole(store: Store, acknowledged: set[int]) -> None:
-    """Each story is there with all its parts or not at all, the checkpoint and the offsets say the same."""
+    """Each story is there with all its parts or not at all; the journal and the offsets say the same."""
     stored = len(rows(store, tables.transitions))
     wanted = [story(started=NOW + number, channels=("mqtt",)) for number in range(stored)]
     for name in ("transitions", "visits", "decisions", "offers", "deliveries"):
         found = {row["id"] for row in rows(store, tables.metadata.tables[name])}
         assert found == {part.id for outcome in wanted for part in getattr(outcome, name)}, name
     assert acknowledged <= set(range(stored))
-    checkpoint = load_checkpoint(store)
-    assert checkpoint is not None
-    assert (checkpoint.watermark, checkpoint.state) == (NOW + stored - 1, wanted[-1].checkpoint)
+    assert list(load_journal(store, 0)) == [Entry(number + 1, b"story %d" % number) for number in range(stored)]
     assert load_offsets(store) == {("lyon", "shelf-1", "boot-1"): (stored, ())}
 
 

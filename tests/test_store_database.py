@@ -100,7 +100,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Store, monkeypatch:
         ("proximity.db", "'proximity.db' is no database address; write sqlite:///data/proximity.db"),
         ("", "'' is no database address"),
         ("sqlite:////proc/nowhere/proximity.db", "/proc/nowhere/proximity.db cannot be written: No such file"),
-        ("postgresql://nobody:secret@127.0.0.1:1/shop", "does not answer as it should"),
+        ("postgresql://nobody:secret@127.0.0.1:1/shop", "is away: start the server, or see that the network leads"),
     ],
 )
 def test_a_bad_address_says_what_to_write(url: str, message: str) -> None:
@@ -108,6 +108,29 @@ def test_a_bad_address_says_what_to_write(url: str, message: str) -> None:
         open_store(url)
     assert message in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+REMEDIES = [
+    # what the database says                                     what the operator reads
+    ("database or disk is full", "the disk of the database sqlite:///p.db is full: free some space on it"),
+    ('could not extend file "base/5/1": No space left on device', "is full: free some space on it"),
+    ("database is locked", "is locked by another program: end what has it open"),
+    ("attempt to write a readonly database", "may not be written: give the file and its folder to the user"),
+    ("disk I/O error", "has a fault: look into the system's log"),
+    ("unable to open database file", "cannot be opened: see that its folder is there"),
+    ("server closed the connection unexpectedly", "is away: start the server"),
+    ("FATAL: sorry, too many clients already", "has no connection left: raise max_connections"),
+    ("something new", "does not answer as it should: something new"),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), REMEDIES)
+def test_what_the_database_says_becomes_what_to_do(said: str, told: str) -> None:
+    with pytest.raises(StoreError) as raised, database._explained(sa.make_url("sqlite:///p.db")):
+        raise sa.exc.OperationalError("INSERT", {}, Exception(said))
+    assert told in str(raised.value)
+    assert said in str(raised.value)
+    assert raised.value.temporary
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proximity.store import gateways, history, offers, outbox, retention, rulesets
+from proximity.store import coupons, gateways, history, offers, outbox, retention, rulesets
 from proximity.store.commit import GatewayOffset, Outcome, commit
 from proximity.store.database import Store
 from proximity.store.gateways import GatewayRow, OffsetRow
@@ -57,6 +57,7 @@ def two_days(store: Store) -> Store:
     commit(store, ending(yesterday, NOW - 86_300.0))
     commit(store, story("ben", "tills", NOW - 86_400.0))
     commit(store, story("ada", "coffee", NOW))
+    assert coupons.settle(store, NOW)["expired"] == 2
     return store
 
 
@@ -70,6 +71,12 @@ def test_old_history_goes(two_days: Store, monkeypatch: pytest.MonkeyPatch) -> N
         "transitions": 3,
         "visits": 1,
         "late_observations": 2,
+        "coupons": 2,
+        "redemptions": 0,
+        "exposures": 2,
+        "shop_events": 0,
+        "staff_messages": 2,
+        "context_values": 0,
     }
     assert [one.at for one in history.transitions(two_days)] == [NOW]
     assert {(one.shopper, one.ended) for one in history.visits(two_days)} == {("ada", None), ("ben", None)}

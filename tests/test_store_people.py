@@ -8,10 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from proximity.model import Device, Shopper
-from proximity.store import outbox, people, tables
+from proximity.store import context, coupons, outbox, people, rule_state, tables
+from proximity.store.checkpoints import Entry
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError, open_store
 from proximity.store.people import Consent
+from rules.stateful import Row
 from tests.store_house import NOW, ending, everything, rows, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -121,7 +123,11 @@ def fill(store: Store) -> None:
         commit(store, first)
         outbox.mark_sent(store, {one.id: NOW + 1 for one in first.deliveries})
         commit(store, ending(first, NOW + 60))
-    commit(store, Outcome(checkpoint=b"as presence stands without her"))
+        coupons.redeem(store, coupons.Till(f"till-1 {name}", first.coupons[0].code, "lyon", NOW + 70))
+        context.put(store, [context.Value("cart", "total", 12.5, shopper=name)], NOW, "api")
+        row = Row(f"row-{name}", "absence", "away", "key", name, NOW + 86_400.0)
+        commit(store, Outcome(memory=rule_state.Memory(rows=[row])))
+    commit(store, Outcome(entry=Entry(1, b"as presence stands without her")))
 
 
 def columns_of_text() -> list[sa.Column[object]]:

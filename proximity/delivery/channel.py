@@ -4,7 +4,9 @@ from typing import Protocol
 
 from proximity.errors import DeliveryError
 from proximity.model import Offer
-from proximity.store.outbox import Delivery
+from proximity.store.outbox import LEASE, Delivery
+
+MOST_SECONDS = LEASE / 2  # of a call; beyond the lease another worker would send the same
 
 
 class RetryLaterError(DeliveryError):
@@ -18,9 +20,10 @@ class RetryLaterError(DeliveryError):
 class Channel(Protocol):
     """Called by the outbox worker, from up to `parallel` threads at once.
 
-    A call returns when the other side has taken the message. DeliveryError when it has not, with `retry` saying
-    whether another attempt may help. The same delivery may come twice, when a process was killed between the
-    hand-over and its record: receivers tell by the offer's or the delivery's id.
+    A call returns when the other side has taken the message, within MOST_SECONDS: a channel bounds its waits itself.
+    DeliveryError when it has not, with `retry` saying whether another attempt may help. The same delivery may come
+    twice, when a process was killed between the hand-over and its record: receivers tell by the offer's or the
+    delivery's id.
     """
 
     @property

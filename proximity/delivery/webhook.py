@@ -70,15 +70,19 @@ class WebhookChannel:
 
     def _post(self, delivery: Delivery, offer: Offer, kind: str) -> None:
         body = msgspec.json.encode({"type": kind, "delivery": delivery.id, "offer": offer})
+        self.post(delivery.id, delivery.address, body)
+
+    def post(self, delivery: str, url: str, body: bytes) -> None:
+        """Post any body, signed; `delivery` is the same on every attempt. DeliveryError when it was not taken."""
         timestamp = f"{self._clock():.0f}"
         headers = {
             "content-type": "application/json",
-            DELIVERY: delivery.id,
+            DELIVERY: delivery,
             TIMESTAMP: timestamp,
             SIGNATURE: sign(self._secret, timestamp, body),
         }
         try:
-            with self._client.stream("POST", delivery.address, content=body, headers=headers) as answer:
+            with self._client.stream("POST", url, content=body, headers=headers) as answer:
                 _judge(answer, _beginning(answer))
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise DeliveryError(f"the address cannot be used: {error}", retry=False) from error

@@ -4,8 +4,11 @@ Before each send three things are asked again: not expired, still consented, sti
 recorded as sent after the hand-over, so a kill in between sends it once more, under the same id.
 """
 
+import contextlib
 import random
+import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,10 +17,10 @@ from typing import Literal, NamedTuple, Protocol
 
 import structlog
 
-from proximity.delivery.channel import Channel, RetryLaterError
+from proximity.delivery.channel import MOST_SECONDS, Channel, RetryLaterError
 from proximity.errors import DeliveryError
 from proximity.feed import Feed
-from proximity.store import outbox
+from proximity.store import history, outbox
 from proximity.store.database import Store, StoreError
 from proximity.store.outbox import Settled, StoredDelivery
 
@@ -43,6 +46,21 @@ class Presence(Protocol):
     def in_store(self, shopper: str, site: str) -> bool:
         """Whether the shopper is in any zone of the site."""
         ...
+
+
+class StoredPresence:
+    """Where shoppers are by what was committed: for a worker that shares the outbox with pipelines of other sites."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def inside(self, shopper: str) -> Set[tuple[str, str]]:
+        """(site, zone) of every open visit. StoreError when the store cannot be read."""
+        return {(one.site, one.zone) for one in history.visits(self._store, shopper=shopper, open_only=True)}
+
+    def in_store(self, shopper: str, site: str) -> bool:
+        """Whether the shopper is in any zone of the site."""
+        return any(where == site for where, _zone in self.inside(shopper))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,7 @@ class OutboxWorker:
         self._chance = chance
         self._lanes = [_Lane(channel) for channel in channels]
         self._names = frozenset(channel.name for channel in channels)
+        self._holder = secrets.token_hex(16)  # whose claims are ours, where several workers share the outbox
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -118,24 +137,33 @@ class OutboxWorker:
             thread.join()
         for lane in self._lanes:
             lane.channel.close()
+        with contextlib.suppress(StoreError):  # their leases end by themselves
+            outbox.release(self._store, self._holder)
 
     def run_once(self, now: float) -> int:
         """Work off everything that is due at `now`, in this thread; how many deliveries had their turn."""
         self._abandon()
         worked = 0
         for lane in self._lanes:
-            while rows := outbox.due(self._store, now, TAKE, lane.channel.name):
+            while rows := self._claim(lane, now):
+                held = time.monotonic()
                 for row in rows:
-                    self._record([self._attempt(lane.channel, row, lambda: now)])
+                    self._record([self._attempt(lane.channel, row, lambda: now, held)])
                 worked += len(rows)
         return worked
 
     # -- one delivery -------------------------------------------------------------------------------------------------
 
-    def _attempt(self, channel: Channel, row: StoredDelivery, clock: Clock) -> Attempt:
-        """Never raises: the result of its neighbours in the lane must not be lost."""
+    def _claim(self, lane: _Lane, now: float) -> list[StoredDelivery]:
+        return outbox.claim(self._store, self._holder, now, TAKE, lane.channel.name)
+
+    def _attempt(self, channel: Channel, row: StoredDelivery, clock: Clock, held: float) -> Attempt:
+        """`held`: monotonic time of the claim. Never raises: its neighbours' results in the lane must not be lost."""
         delivery, offer = row.delivery, row.offer
         try:
+            late = time.monotonic() - held > outbox.LEASE - MOST_SECONDS  # the call might outlast the lease
+            if late and not outbox.renew(self._store, delivery.id, self._holder):
+                return Attempt(row, "gone", clock())
             standing = outbox.clearance(self._store, delivery.id)
             if standing is None or standing.state != "queued":
                 return Attempt(row, "gone", clock())
@@ -220,9 +248,10 @@ class OutboxWorker:
             while not self._stopping.is_set():
                 lane.wake.clear()  # before the look, so that what is queued during it wakes us again
                 try:
-                    rows = outbox.due(self._store, self._clock(), TAKE, lane.channel.name)
+                    held = time.monotonic()
+                    rows = self._claim(lane, self._clock())
                     if rows:
-                        self._drain(lane, rows, pool)
+                        self._drain(lane, rows, held, pool)
                         continue
                     if lane is self._lanes[0]:
                         self._abandon()
@@ -240,20 +269,20 @@ class OutboxWorker:
             return LOOK_AGAIN
         return min(max(following - self._clock(), 0.0), LOOK_AGAIN)
 
-    def _drain(self, lane: _Lane, rows: Sequence[StoredDelivery], pool: ThreadPoolExecutor) -> None:
+    def _drain(self, lane: _Lane, rows: Sequence[StoredDelivery], held: float, pool: ThreadPoolExecutor) -> None:
         """Hand `rows` over; what came back while the last record was written is recorded together."""
         waiting = deque(rows)
         running: set[Future[Attempt]] = set()
         while waiting or running:
             while waiting and len(running) < WINDOW:
-                running.add(pool.submit(self._turn, lane.channel, waiting.popleft()))
+                running.add(pool.submit(self._turn, lane.channel, waiting.popleft(), held))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             self._insist([one.result() for one in done])
 
-    def _turn(self, channel: Channel, row: StoredDelivery) -> Attempt:
+    def _turn(self, channel: Channel, row: StoredDelivery, held: float) -> Attempt:
         if self._stopping.is_set():
             return Attempt(row, "gone", self._clock())
-        return self._attempt(channel, row, self._clock)
+        return self._attempt(channel, row, self._clock, held)
 
     def _insist(self, attempts: Sequence[Attempt]) -> None:
         """Record, also when the database refuses for a while: what was handed over must not be handed over again."""

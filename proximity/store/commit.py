@@ -4,8 +4,8 @@ Ids are derived from what caused them, so a batch that is processed again after 
 database holds already wins over what the repetition says.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
@@ -13,14 +13,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from proximity.model import Decision, Late, Offer, Transition, Visit
-from proximity.store import tables
+from proximity.model import Claim, Coupon, Decision, Exposure, Late, Offer, StaffMessage, Transition, Visit
+from proximity.presence.probe import State
+from proximity.store import bulk, checkpoints, observations, rule_state, tables
+from proximity.store.checkpoints import Checkpoint, Entry
 from proximity.store.database import Store, chunks, insert
+from proximity.store.observations import Kept
 from proximity.store.outbox import Delivery
+from proximity.store.reserve import reserve
 from proximity.store.rows import late_row
+from proximity.store.rule_state import NOTHING, Memory
 from proximity.store.withdrawal import withdraw_offers
 
-_Personal = TypeVar("_Personal", Transition, Visit, Decision, Offer, Late)
+_Personal = TypeVar("_Personal", Transition, Visit, Decision, Offer, Late, Kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,18 @@ class Outcome:
     decisions: Sequence[Decision] = ()
     offers: Sequence[Offer] = ()
     deliveries: Sequence[Delivery] = ()
+    claims: Sequence[Claim] = ()  # what decisions use up
+    coupons: Sequence[Coupon] = ()
+    exposures: Sequence[Exposure] = ()
+    staff: Sequence[StaffMessage] = ()
+    memory: Memory = NOTHING  # what rules remember
     late: Sequence[Late] = ()
     offsets: Sequence[GatewayOffset] = ()
-    checkpoint: bytes | None = None  # presence's state after the batch; None: the stored one stays
-    watermark: float = 0.0  # event time up to which presence has gone
+    observations: Sequence[Kept] = ()  # for explanations
+    states: Sequence[State] = ()  # of gateways, as presence was told
+    entry: Entry | None = None  # what presence was told, for its journal
+    checkpoint: Checkpoint | None = None  # presence's state after the batch; None: the stored one stays
     at: float = 0.0  # the `now` of the batch
-    partition: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +75,7 @@ class Committed:
     late: frozenset[str] = frozenset()
     withdrawn: tuple[tuple[str, str], ...] = ()  # (offer, shopper) taken back because the visit ended
     unknown: frozenset[str] = frozenset()  # shoppers whose rows were dropped: not in the store
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Presence's state as of one commit."""
-
-    partition: str
-    at: float
-    watermark: float
-    state: bytes
+    turned: Mapping[str, Decision] = field(default_factory=dict)  # decisions that became a no here, by id
 
 
 def commit(store: Store, outcome: Outcome) -> Committed:
@@ -83,44 +85,30 @@ def commit(store: Store, outcome: Outcome) -> Committed:
     a transition and offers of such a decision are not taken up either. A visit only grows: its last sighting moves on,
     and once ended it stays ended. Offsets never go back, and count their messages once. The end of a visit takes back
     its offers with `on_exit` "withdraw", except those that the end itself caused. Rows of shoppers that the store does
-    not hold (erased a moment ago) are dropped. StoreError, and nothing stored, when the database refuses.
+    not hold (erased a moment ago) are dropped. What a decision claims is taken here; one that cannot have it becomes a
+    no, without its offer. StoreError, and nothing stored, when the database refuses.
     """
     with store.begin() as connection:
         known, unknown = _known_shoppers(connection, outcome)
-        transitions = _insert_new(store, connection, tables.transitions, _of(known, outcome.transitions))
-        _grow_visits(store, connection, _of(known, outcome.visits))
+        transitions = _insert_new(connection, tables.transitions, _of(known, outcome.transitions))
+        visits = map(msgspec.structs.asdict, _of(known, outcome.visits))
+        bulk.upsert(connection, tables.visits, visits, _grow)
         stale = {one.id for one in outcome.transitions} - transitions
         fresh = [one for one in _of(known, outcome.decisions) if one.transition not in stale]
-        decisions = _insert_new(store, connection, tables.decisions, fresh)
+        decisions = _insert_new(connection, tables.decisions, fresh)
         stale = {one.id for one in outcome.decisions} - decisions
-        offers = _insert_new(
-            store,
-            connection,
-            tables.offers,
-            [one for one in _of(known, outcome.offers) if one.id not in stale],
-            state="queued",
-        )
-        deliveries = _insert_new(
-            store,
-            connection,
-            tables.deliveries,
-            [one for one in outcome.deliveries if one.offer in offers],
-            state="queued",
-            attempts=0,
-        )
+        turned = reserve(connection, outcome, decisions)
+        new = [one for one in _of(known, outcome.offers) if one.id not in stale and one.id not in turned]
+        offers = _insert_new(connection, tables.offers, new, state="queued")
+        waiting = [one for one in outcome.deliveries if one.offer in offers]
+        deliveries = _insert_new(connection, tables.deliveries, waiting, state="queued", attempts=0)
+        rule_state.write(connection, outcome.memory, known)
         withdrawn = _withdraw_left(store, connection, outcome, transitions)
-        late = _insert_rows(store, connection, tables.late_observations, map(late_row, _of(known, outcome.late)))
+        late = bulk.insert_new(connection, tables.late_observations, map(late_row, _of(known, outcome.late)))
+        observations.put(store, connection, _of(known, outcome.observations), outcome.states)
         _raise_offsets(store, connection, outcome)
-        _save_checkpoint(store, connection, outcome)
-    return Committed(transitions, decisions, offers, deliveries, late, withdrawn, unknown)
-
-
-def load_checkpoint(store: Store, partition: str = "default") -> Checkpoint | None:
-    """The newest committed state of presence; None before the first."""
-    with store.connect() as connection:
-        table = tables.checkpoints
-        row = connection.execute(sa.select(table).where(table.c.partition == partition)).one_or_none()
-    return None if row is None else Checkpoint(row.partition, row.at, row.watermark, row.state)
+        _keep_state(connection, outcome)
+    return Committed(transitions, decisions, offers, deliveries, late, withdrawn, unknown, turned)
 
 
 def load_offsets(store: Store) -> dict[tuple[str, str, str], tuple[int, tuple[int, ...]]]:
@@ -140,7 +128,16 @@ def _known_shoppers(connection: Connection, outcome: Outcome) -> tuple[set[str],
     """Who of the outcome's shoppers is in the store, held there until the commit, and who is not."""
     named = {
         one.shopper
-        for part in (outcome.transitions, outcome.visits, outcome.decisions, outcome.offers, outcome.late)
+        for part in (
+            outcome.transitions,
+            outcome.visits,
+            outcome.decisions,
+            outcome.offers,
+            outcome.late,
+            outcome.observations,
+            outcome.memory.rows,
+            outcome.memory.events,
+        )
         for one in part
     }
     table = tables.shoppers
@@ -156,27 +153,26 @@ def _of(known: set[str], values: Sequence[_Personal]) -> list[_Personal]:
 
 
 def _insert_new(
-    store: Store, connection: Connection, table: sa.Table, values: Iterable[msgspec.Struct], **constants: Any
+    connection: Connection, table: sa.Table, values: Iterable[msgspec.Struct], **constants: Any
 ) -> frozenset[str]:
     """Insert what is not there; the ids that were not."""
-    rows = ({**msgspec.structs.asdict(value), **constants} for value in values)
-    return _insert_rows(store, connection, table, rows)
+    return bulk.insert_new(connection, table, ({**msgspec.structs.asdict(value), **constants} for value in values))
 
 
-def _insert_rows(
-    store: Store, connection: Connection, table: sa.Table, rows: Iterable[dict[str, Any]]
-) -> frozenset[str]:
-    # In one order everywhere, so that two writers on PostgreSQL wait for one another in a line and not in a ring.
-    ordered = sorted(rows, key=lambda row: str(row["id"]))
-    if not ordered:
-        return frozenset()
-    return frozenset(connection.execute(_insert_if_new(store.dialect, table), ordered).scalars())
-
-
-def _grow_visits(store: Store, connection: Connection, visits: Sequence[Visit]) -> None:
-    if visits:
-        rows = [msgspec.structs.asdict(visit) for visit in sorted(visits, key=lambda one: one.id)]
-        connection.execute(_grow_visit(store.dialect), rows)
+def _grow(statement: Any) -> Any:
+    """What becomes of a visit that is there: its last sighting moves on, and once ended it stays ended."""
+    new, old = statement.excluded, tables.visits.c
+    later = new.last_seen >= old.last_seen
+    return statement.on_conflict_do_update(
+        index_elements=[old.id],
+        set_={
+            "last_seen": sa.case((later, new.last_seen), else_=old.last_seen),
+            "confidence": sa.case((later, new.confidence), else_=old.confidence),
+            "device": sa.case((later, new.device), else_=old.device),
+            "ended": sa.func.coalesce(old.ended, new.ended),
+            "cause": sa.func.coalesce(old.cause, new.cause),
+        },
+    )
 
 
 def _withdraw_left(
@@ -201,6 +197,15 @@ def _withdraw_left(
     return tuple(withdraw_offers(store, connection, ids, "left_zone", outcome.at))
 
 
+def _keep_state(connection: Connection, outcome: Outcome) -> None:
+    """How presence stands now: one more entry of the journal, or a checkpoint that makes the journal superfluous."""
+    if outcome.entry is not None:
+        checkpoints.append(connection, outcome.entry)
+    kept = outcome.checkpoint
+    if kept is not None and checkpoints.put(connection, kept):
+        checkpoints.covered(connection, kept.number, kept.partition)
+
+
 def _raise_offsets(store: Store, connection: Connection, outcome: Outcome) -> None:
     rows = [
         {
@@ -219,40 +224,7 @@ def _raise_offsets(store: Store, connection: Connection, outcome: Outcome) -> No
         connection.execute(_raise_offset(store.dialect), rows)
 
 
-def _save_checkpoint(store: Store, connection: Connection, outcome: Outcome) -> None:
-    if outcome.checkpoint is not None:
-        row = {
-            "partition": outcome.partition,
-            "at": outcome.at,
-            "watermark": outcome.watermark,
-            "state": outcome.checkpoint,
-        }
-        connection.execute(_replace_checkpoint(store.dialect), [row])
-
-
 # Statements are built once: to build one costs more than to run it for a row.
-
-
-@cache
-def _insert_if_new(dialect: str, table: sa.Table) -> sa.Executable:
-    return insert(dialect, table).on_conflict_do_nothing(index_elements=[table.c.id]).returning(table.c.id)
-
-
-@cache
-def _grow_visit(dialect: str) -> sa.Executable:
-    statement = insert(dialect, tables.visits)
-    new, old = statement.excluded, tables.visits.c
-    later = new.last_seen >= old.last_seen
-    return statement.on_conflict_do_update(
-        index_elements=[old.id],
-        set_={
-            "last_seen": sa.case((later, new.last_seen), else_=old.last_seen),
-            "confidence": sa.case((later, new.confidence), else_=old.confidence),
-            "device": sa.case((later, new.device), else_=old.device),
-            "ended": sa.func.coalesce(old.ended, new.ended),
-            "cause": sa.func.coalesce(old.cause, new.cause),
-        },
-    )
 
 
 @cache
@@ -269,13 +241,4 @@ def _raise_offset(dialect: str) -> sa.Executable:
             "at": new.at,
         },
         where=sa.or_(new.seq > old.seq, sa.and_(new.seq == old.seq, new.ahead != old.ahead)),
-    )
-
-
-@cache
-def _replace_checkpoint(dialect: str) -> sa.Executable:
-    statement = insert(dialect, tables.checkpoints)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=["partition"], set_={"at": new.at, "watermark": new.watermark, "state": new.state}
     )

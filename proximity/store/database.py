@@ -1,6 +1,7 @@
 """One database: SQLite for one machine, PostgreSQL for many. Opening, migrating, and the two kinds of transactions."""
 
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,9 @@ class Store:
         """
         if self._writer is not None and not self._writer.acquire(timeout=BUSY_SECONDS):
             raise StoreError(
-                f"the database was busy for {BUSY_SECONDS:.0f} s; is another transaction stuck?", temporary=True
+                f"the database was busy for {BUSY_SECONDS:.0f} s with one transaction of this service; if it does not "
+                "pass, restart the service: nothing that was acknowledged is lost",
+                temporary=True,
             )
         try:
             writing = self.engine.execution_options(proximity_write=True)
@@ -109,7 +112,7 @@ def open_store(url: str) -> Store:
     try:
         engine = sa.create_engine(
             parsed,
-            json_serializer=_to_json,
+            json_serializer=to_json,
             json_deserializer=msgspec.json.decode,
             pool_size=16,  # a web server's threads, the outbox and the pipeline hold a connection for milliseconds each
             max_overflow=32,
@@ -195,12 +198,44 @@ def _explained(url: URL) -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise StoreError(f"the database {shown(url)} does not answer as it should: {cause}", temporary=True) from error
+        cause = str(getattr(error, "orig", None) or error).strip()
+        raise StoreError(_what_to_do(url, cause), temporary=True) from error
     except StatementError as error:
         raise StoreError(f"the database {shown(url)} refused: {error.orig}") from error
 
 
-def _to_json(value: Any) -> str:
+# What a database says when it cannot just now, and what helps. {url}: its address. The first that fits is told.
+_REMEDIES = (
+    (r"disk is full|no space left|could not extend file", "the disk of {url} is full: free some space on it"),
+    (
+        r"database is locked|lock timeout|canceling statement due to lock",
+        "{url} is locked by another program: end what has it open, as a backup or a shell",
+    ),
+    (
+        r"readonly|read-only|permission denied",
+        "{url} may not be written: give the file and its folder to the user that runs proximity",
+    ),
+    (r"disk i/o error|could not (write|read|fsync)", "the disk of {url} has a fault: look into the system's log"),
+    (r"unable to open", "{url} cannot be opened: see that its folder is there and may be read"),
+    (
+        r"connection (to server .*)?(refused|failed)|server closed|terminating connection|timeout expired",
+        "{url} is away: start the server, or see that the network leads there",
+    ),
+    (
+        r"too many (clients|connections)|remaining connection slots",
+        "{url} has no connection left: raise max_connections",
+    ),
+)
+
+
+def _what_to_do(url: URL, cause: str) -> str:
+    """One sentence for the operator. Whoever calls tries again, and loses nothing meanwhile."""
+    for pattern, remedy in _REMEDIES:
+        if re.search(pattern, cause, re.IGNORECASE):
+            return f"{remedy.format(url='the database ' + shown(url))} ({cause}); it is tried again"
+    return f"the database {shown(url)} does not answer as it should: {cause}"
+
+
+def to_json(value: Any) -> str:
     # Values in traces come from expressions; what is no JSON is kept as its text. NaN becomes null.
     return msgspec.json.encode(value, enc_hook=str).decode()

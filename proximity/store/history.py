@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from proximity.model import Decision, Sent, Transition, Visit
 from proximity.store import tables
@@ -137,24 +138,34 @@ def sends(store: Store, shoppers: Iterable[str], since: float) -> list[Sent]:
     """Offers of these shoppers made since then, oldest first, as limits count them.
 
     An offer that ended before any channel took it has cost the shopper no attention and does not count. A ghost does:
-    a shopper who is held out meets a rule as often as the others.
+    a shopper who is held out meets a rule as often as the others. A word to the staff counts for its own rule.
     """
-    table = _offers
-    ghosts = _decisions.c
-    found: list[Sent] = []
     with store.connect() as connection:
-        for some in chunks(sorted(set(shoppers))):
-            statement = sa.select(table.c.shopper, table.c.rule, table.c.site, table.c.created, table.c.service).where(
-                table.c.shopper.in_(some),
-                table.c.created >= since,
-                sa.or_(table.c.state.in_(("queued", "sent")), _was_handed()),
-            )
-            found += [Sent(*row) for row in connection.execute(statement)]
-            statement = sa.select(ghosts.shopper, ghosts.rule, ghosts.site, ghosts.at).where(
-                ghosts.shopper.in_(some), ghosts.outcome == "withheld", ghosts.at >= since, ghosts.ghost
-            )
-            found += [Sent(*row) for row in connection.execute(statement)]
+        found = [sent for _, sent in sends_in(connection, shoppers, since)]
     return sorted(found, key=lambda sent: (sent.at, sent.shopper, sent.rule))
+
+
+def sends_in(connection: Connection, shoppers: Iterable[str], since: float) -> list[tuple[str, Sent]]:
+    """The same within a transaction, each with its decision's id, in no order."""
+    table, ghosts, words = _offers.c, _decisions.c, tables.staff_messages.c
+    found: list[tuple[str, Sent]] = []
+    for some in chunks(sorted(set(shoppers))):
+        offered = sa.select(table.id, table.shopper, table.rule, table.site, table.created, table.service).where(
+            table.shopper.in_(some),
+            table.created >= since,
+            sa.or_(table.state.in_(("queued", "sent")), _was_handed()),
+        )
+        found += [(row[0], Sent(*row[1:])) for row in connection.execute(offered)]
+        held = sa.select(ghosts.id, ghosts.shopper, ghosts.rule, ghosts.site, ghosts.at).where(
+            ghosts.shopper.in_(some), ghosts.outcome == "withheld", ghosts.at >= since, ghosts.ghost
+        )
+        found += [(row[0], Sent(*row[1:])) for row in connection.execute(held)]
+        offer_too = sa.exists().where(table.id == words.decision)
+        told = sa.select(words.decision, words.shopper, words.rule, words.site, words.created).where(
+            words.shopper.in_(some), words.created >= since, ~offer_too
+        )
+        found += [(row[0], Sent(*row[1:], silent=True)) for row in connection.execute(told.distinct())]
+    return found
 
 
 def _was_handed() -> sa.ColumnElement[bool]:

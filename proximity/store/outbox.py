@@ -2,6 +2,9 @@
 
 A delivery is queued; it ends as sent, as skipped (with a reason) or as dead. Its offer's state follows in the same
 transaction: every function that ends deliveries returns the offers that thereby ended unsent.
+
+Several workers share one outbox on PostgreSQL: each claims what it takes up, for the time of a lease. On SQLite there
+is one worker, and what is due is its own.
 """
 # ruff: noqa: A002 - an id is called id, as in every value
 
@@ -20,6 +23,7 @@ from proximity.store.withdrawal import notify
 
 Kind = Literal["offer", "withdraw"]
 MAX_ERROR = 500  # characters kept of what a channel said
+LEASE = 30.0  # s for which a claim holds: twice as long as a channel may take for a call
 
 _offers = tables.offers
 _deliveries = tables.deliveries
@@ -88,9 +92,50 @@ def due(store: Store, now: float, limit: int = 100, channel: str | None = None) 
     return _select(store, where, (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id), limit)
 
 
+def claim(
+    store: Store, holder: str, now: float, limit: int = 100, channel: str | None = None, lease: float = LEASE
+) -> list[StoredDelivery]:
+    """As `due`, and nobody else gets them for `lease` seconds. Rows that another worker is claiming are passed over."""
+    if store.dialect == "sqlite":
+        return due(store, now, limit, channel)
+    where = [_deliveries.c.state == "queued", _deliveries.c.due <= now, _free()]
+    if channel is not None:
+        where.append(_deliveries.c.channel == channel)
+    first = sa.select(_deliveries.c.id).where(*where).order_by(_deliveries.c.due, _deliveries.c.created).limit(limit)
+    mine = sa.update(_deliveries).where(_deliveries.c.id.in_(first.with_for_update(skip_locked=True).scalar_subquery()))
+    with store.begin() as connection:
+        ids = connection.execute(
+            mine.values(holder=holder, lease=_clock() + lease).returning(_deliveries.c.id)
+        ).scalars()
+        claimed = list(ids)
+    return _select(
+        store, [_deliveries.c.id.in_(claimed)], (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id), limit
+    )
+
+
+def renew(store: Store, id: str, holder: str, lease: float = LEASE) -> bool:
+    """Hold a claimed delivery for another `lease` seconds. False when it is not the holder's any more."""
+    if store.dialect == "sqlite":
+        return True
+    mine = (_deliveries.c.id == id, _deliveries.c.holder == holder, _deliveries.c.state == "queued")
+    with store.begin() as connection:
+        return connection.execute(sa.update(_deliveries).where(*mine).values(lease=_clock() + lease)).rowcount > 0
+
+
+def release(store: Store, holder: str) -> None:
+    """Give up what a worker has claimed and not sent: the next one gets it at once."""
+    if store.dialect == "sqlite":
+        return
+    mine = (_deliveries.c.holder == holder, _deliveries.c.state == "queued")
+    with store.begin() as connection:
+        connection.execute(sa.update(_deliveries).where(*mine).values(holder=None, lease=None))
+
+
 def next_due(store: Store, channel: str | None = None) -> float | None:
-    """When the earliest queued delivery is due; None when none waits."""
+    """When the earliest queued delivery that nobody holds is due; None when none waits."""
     statement = sa.select(sa.func.min(_deliveries.c.due)).where(_deliveries.c.state == "queued")
+    if store.dialect == "postgresql":
+        statement = statement.where(_free())
     if channel is not None:
         statement = statement.where(_deliveries.c.channel == channel)
     with store.connect() as connection:
@@ -149,7 +194,7 @@ def mark_retry(store: Store, id: str, due: float, error: str) -> None:
         connection.execute(
             sa.update(_deliveries)
             .where(_deliveries.c.id == id, _deliveries.c.state == "queued")
-            .values(attempts=_deliveries.c.attempts + 1, due=due, error=error[:MAX_ERROR])
+            .values(attempts=_deliveries.c.attempts + 1, due=due, error=error[:MAX_ERROR], holder=None, lease=None)
         )
 
 
@@ -173,7 +218,7 @@ def requeue(store: Store, id: str, at: float) -> bool:
         changed = connection.execute(
             sa.update(_deliveries)
             .where(_deliveries.c.id == id, _deliveries.c.state == "dead")
-            .values(state="queued", attempts=0, due=at)
+            .values(state="queued", attempts=0, due=at, holder=None, lease=None)
         ).rowcount
         _settle(connection, offers)
     return changed > 0
@@ -222,6 +267,15 @@ def _select(
         )
         for row in rows
     ]
+
+
+def _free() -> sa.ColumnElement[bool]:
+    return sa.or_(_deliveries.c.lease.is_(None), _deliveries.c.lease <= _clock())
+
+
+def _clock() -> sa.ColumnElement[float]:
+    """The database's clock, which is the same for every worker; seconds since the epoch (PostgreSQL)."""
+    return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
 
 
 def _end(store: Store, id: str, values: Mapping[str, object]) -> list[Settled]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from proximity.model import Device, Shopper
-from proximity.store import tables
+from proximity.store import coupons, tables
 from proximity.store.database import Store, StoreError, chunks
 
 _shoppers = tables.shoppers
@@ -192,6 +192,7 @@ def erase(store: Store, shopper: str) -> bool:
     with store.begin() as connection:
         # The shopper goes first: on PostgreSQL that waits for the commits that hold the row, and ends what they wrote.
         removed = connection.execute(sa.delete(_shoppers).where(_shoppers.c.id == shopper)).rowcount
+        coupons.release_of(connection, shopper)
         of_shopper = sa.select(tables.offers.c.id).where(tables.offers.c.shopper == shopper)
         own = tables.deliveries.c.offer.in_(of_shopper)  # which has an index; `deliveries.shopper` has none
         removed += connection.execute(sa.delete(tables.deliveries).where(own)).rowcount

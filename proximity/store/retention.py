@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from proximity.store import tables
+from proximity.store import coupons, tables
 from proximity.store.database import Store
 
 PIECE = 2_000  # rows a transaction: the pipeline waits for milliseconds, not for the night's cleaning
@@ -22,8 +22,25 @@ def purge(store: Store, before: float) -> dict[str, int]:
         (tables.transitions, tables.transitions.c.at < before),
         (tables.visits, tables.visits.c.ended < before),
         (tables.late_observations, tables.late_observations.c.at < before),
+        (tables.coupons, sa.and_(tables.coupons.c.created < before, tables.coupons.c.state.not_in(coupons.OPEN))),
+        (tables.redemptions, tables.redemptions.c.at < before),
+        (tables.exposures, tables.exposures.c.at < before),
+        (tables.shop_events, tables.shop_events.c.at < before),
+        (tables.staff_messages, tables.staff_messages.c.created < before),
+        (tables.context_values, tables.context_values.c.until < before),
     ]
     return {table.name: _remove(store, table, condition) for table, condition in conditions}
+
+
+def purge_observations(store: Store, before: float) -> dict[str, int]:
+    """Remove what was observed before that moment; the last word of each gateway stays. Rows removed by table."""
+    states = tables.gateway_states
+    later = states.alias()
+    overtaken = sa.exists().where(later.c.anchor == states.c.anchor, later.c.at > states.c.at, later.c.at < before)
+    return {
+        "observations": _remove(store, tables.observations, tables.observations.c.ends < before),
+        "gateway_states": _remove(store, states, sa.and_(states.c.at < before, overtaken)),
+    }
 
 
 def _remove(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:

@@ -2,6 +2,7 @@
 tests run on it as well, beside SQLite."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,8 +10,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from proximity.model import Shopper, Visit
-from proximity.store import history, outbox, people
+from proximity.delivery.worker import OutboxWorker, StoredPresence
+from proximity.model import Offer, Shopper, Visit
+from proximity.store import history, outbox, people, tables
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError, open_store
 from tests.conftest import wait_until
@@ -120,3 +122,86 @@ def test_a_text_that_postgres_cannot_hold_is_refused_for_good(store: Store) -> N
     with pytest.raises(StoreError) as raised:
         people.put_shopper(store, Shopper("x" * 65), at=NOW)
     assert not raised.value.temporary
+
+
+# -- several workers on one outbox ------------------------------------------------------------------------------------
+
+
+def queue(store: Store, number: int) -> list[str]:
+    outcomes = [story(channels=("mqtt",), started=NOW + n / 10, expires=NOW + 1e9) for n in range(number)]
+    for outcome in outcomes:
+        commit(store, outcome)
+    return [one.id for outcome in outcomes for one in outcome.deliveries]
+
+
+def claimed(store: Store, holder: str, limit: int = 100, lease: float = 60.0) -> list[str]:
+    return [one.delivery.id for one in outbox.claim(store, holder, NOW + 99, limit, "mqtt", lease)]
+
+
+def test_what_one_worker_holds_no_other_gets(store: Store, other: Store) -> None:
+    first, second, third = queue(store, 3)
+    assert claimed(store, "a", limit=2) == [first, second]
+    assert claimed(other, "b") == [third]
+    assert claimed(other, "b") == claimed(store, "a") == []
+    assert outbox.next_due(store, "mqtt") is None  # nothing to do until a lease ends
+    outbox.release(store, "a")
+    assert outbox.next_due(store, "mqtt") is not None
+    assert claimed(other, "b") == [first, second]
+    assert not outbox.renew(store, first, "a")
+    assert outbox.renew(other, first, "b")
+
+
+def test_a_lease_that_ended_is_anybodys(store: Store, other: Store) -> None:
+    """The worker that held it was killed."""
+    (only,) = queue(store, 1)
+    assert claimed(store, "a", lease=0.0) == [only]
+    assert claimed(other, "b") == [only]
+    assert not outbox.renew(store, only, "a")
+    outbox.mark_retry(other, only, NOW + 50, "timed out")  # gives it back
+    assert claimed(store, "a") == [only]
+
+
+def test_a_claim_passes_over_what_another_is_claiming(store: Store, other: Store) -> None:
+    first, second = queue(store, 2)
+    with store.begin() as connection:
+        held = sa.select(tables.deliveries.c.id).where(tables.deliveries.c.id == first).with_for_update()
+        assert connection.execute(held).scalar() == first
+        assert claimed(other, "b") == [second]
+
+
+class Counted:
+    """Counts what it was given."""
+
+    name, parallel = "mqtt", 4
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def send(self, delivery: outbox.Delivery, offer: Offer) -> None:
+        with self._lock:
+            self.sent[delivery.id] += 1
+
+    def withdraw(self, delivery: outbox.Delivery, offer: Offer) -> None:
+        raise AssertionError("nobody leaves")
+
+    def close(self) -> None:
+        pass
+
+
+def test_two_workers_share_the_work_and_send_nothing_twice(store: Store, other: Store) -> None:
+    for one in (store, other):
+        assert StoredPresence(one).in_store("ada", "lyon") is False
+    wanted = queue(store, 300)
+    assert StoredPresence(other).inside("ada") == {("lyon", "coffee")}
+    channels = [Counted(), Counted()]
+    workers = [
+        OutboxWorker(which, [channel], StoredPresence(which), lambda: NOW + 99)
+        for which, channel in zip((store, other), channels, strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    wait_until(lambda: outbox.counts(store)["sent"] == len(wanted), what="all hand-overs")
+    for worker in workers:
+        worker.stop()
+    assert channels[0].sent + channels[1].sent == Counter(wanted)

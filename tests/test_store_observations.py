@@ -1,0 +1,46 @@
+"""Observations in the store, on SQLite and on PostgreSQL."""
+
+from proximity.presence.probe import State
+from proximity.store import observations, retention
+from proximity.store.commit import Outcome, commit
+from proximity.store.database import Store
+from proximity.store.observations import Kept
+from tests.store_house import NOW
+
+pytest_plugins = ["tests.store_fixtures"]
+
+
+def kept(device: str, shopper: str, begins: float, length: float = 10.0) -> Kept:
+    return Kept(device, shopper, NOW + begins, NOW + begins + length, f"{device} {begins}".encode())
+
+
+def test_a_shoppers_observations_and_the_gateways_of_that_time(store: Store) -> None:
+    rows = [
+        kept("app:ada", "ada", 0),
+        kept("mac:ada", "ada", 12),
+        kept("app:ada", "ada", 20),
+        kept("app:ben", "ben", 5),
+    ]
+    states = [
+        State("lyon/door", False, NOW - 100),
+        State("lyon/door", True, NOW - 50),
+        State("lyon/till", False, NOW - 70),
+        State("lyon/till", True, NOW + 15),
+        State("lyon/till", False, NOW + 90),
+    ]
+    commit(store, Outcome(observations=[*rows, kept("app:eve", "eve", 3)], states=states, at=NOW))
+    commit(store, Outcome(observations=rows[:2], states=states[:2], at=NOW))  # again, as after a crash
+    assert observations.load(store, "ada", NOW + 11, NOW + 30) == (
+        [rows[1], rows[2]],
+        [states[2], states[1], states[3]],
+    )
+    assert observations.span(store) == (NOW, NOW + 30)
+    assert observations.span(store, "app:ben") == (NOW + 5, NOW + 15)
+    assert observations.span(store, "app:eve") is None  # nobody that the store knows
+    assert observations.owner(store, "app:ben", NOW) == "ben"
+    assert observations.owner(store, "app:eve", NOW) is None
+
+    observations.forget(store, "ada")
+    assert observations.load(store, "ada", NOW, NOW + 30)[0] == []
+    assert retention.purge_observations(store, NOW + 20) == {"observations": 1, "gateway_states": 2}
+    assert observations.load(store, "ben", NOW + 20, NOW + 100)[1] == [states[1], states[3], states[4]]
