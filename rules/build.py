@@ -7,16 +7,16 @@ from typing import Any, Literal
 from proximity.document import Diagnostic, Document, did_you_mean
 from rules import schema
 from rules.catalog import Catalog
+from rules.deliver_build import build_deliver
 from rules.experiments import Experiment, Holdout
 from rules.expressions import Expression
 from rules.header import Shared, at_faults, check_clock, limits_of, where
 from rules.limits import Limit
-from rules.ruleset import Check, Conditions, Policy, Quiet, Rule, Trigger
+from rules.offers_build import build_goal, build_offer, build_tasks
+from rules.ruleset import Check, Conditions, Policy, Quiet, Rule
 from rules.schedule import Runs, Window
+from rules.trigger_build import TriggerBuilder, check_sometimes
 from rules.wording import Wording
-
-EXPIRES = 300.0  # s; five minutes later a shopper is in another aisle
-EXPIRES_EXIT = 1800.0  # s; a phone's exit is known only after a quarter of an hour of silence, and must still count
 
 Loc = tuple[str | int, ...]
 
@@ -38,15 +38,19 @@ class Builder:
         """The rule, or None."""
         rule = self.rule
         service = rule.class_ == "service"
-        trigger = self._trigger()
+        trigger = TriggerBuilder(self).build()
         conditions = self._conditions()
         during = self._windows()
-        deliver = self._deliver(trigger.kind)
+        deliver = build_deliver(self, trigger)
         limits = self._limits(service=service)
         quiet = self._quiet(service=service)
         holdout, experiment = self._compared(service=service)
         score = self._score()
-        say = Wording(self).build(conditions, service=service)
+        certain = self.certain(conditions)
+        say = Wording(self).build(certain, service=service)
+        offer = build_offer(self, deliver["expires"])
+        tasks, goal = build_tasks(self, certain), build_goal(self)
+        check_sometimes(self, trigger)
         if any(one.severity == "error" for one in self.diagnostics):
             return None
         return Rule(
@@ -74,7 +78,20 @@ class Builder:
             clock=self.shared.clock,
             places=self._places(),
             where=where(self.document, self.loc),
+            offer=offer,
+            tasks=tasks,
+            goal=goal,
             **deliver,
+        )
+
+    def certain(self, conditions: Conditions) -> frozenset[str]:
+        """The attributes that the conditions have made sure of, for the texts."""
+        types = self.catalog.attributes.types
+        return frozenset(
+            name
+            for check in conditions.all
+            for name in check.expression.certain
+            if check.policies[name] != "pass" and types[name].shape != "map"
         )
 
     def say_at(
@@ -104,41 +121,18 @@ class Builder:
 
     # Where and when
 
-    def _trigger(self) -> Trigger:
-        kind: Literal["enter", "exit", "dwell"]
-        when = self.rule.when
-        zones: schema._Zones
-        dwell: float | None = None
-        initial = True
-        if when.enter is not None:
-            kind, zones, initial = "enter", when.enter, when.enter.initial
-        elif when.exit is not None:
-            kind, zones = "exit", when.exit
-        else:
-            assert when.dwell is not None
-            kind, zones, dwell = "dwell", when.dwell, when.dwell.for_
-        loc = ("when", kind)
-        stores = frozenset(zones.stores) if zones.stores else None
-        known = {store.id for store in self.catalog.stores}
-        self._names(loc, "stores", zones.stores, known, "E202", "no store is called")
-        here = stores & known if stores else None
-        if stores is None or here:  # in stores that do not exist, every zone would be missing too
-            whose = f"{' and '.join(sorted(here))} has no" if here else "no store has a"
-            self._names(loc, "zone", zones.zone, self.catalog.zone_ids(here), "E201", f"{whose} zone")
-            self._names(loc, "tag", zones.tag, self.catalog.tags(here), "E203", f"{whose} zone with the tag")
-        return Trigger(kind, zones.zone, zones.tag, stores, dwell, initial, self.place_of(*loc))
-
-    def _names(self, loc: Loc, key: str, names: Sequence[str], known: Any, code: str, words: str) -> None:
+    def names(self, loc: Loc, key: str, names: Sequence[str], known: Any, code: str, words: str) -> None:
+        """Refuse the names of a list, or the one name, that are not known."""
         for i, name in enumerate(names):
             if name not in known:
-                place = (*loc, key, i) if self._is_list(*loc, key) else (*loc, key)
-                self.say_at(place, code, f"{words} `{name}`", did_you_mean(name, known))
+                self.say_at(self.item((*loc, key), i), code, f"{words} `{name}`", did_you_mean(name, known))
 
-    def _is_list(self, *loc: str | int) -> bool:
+    def item(self, loc: Loc, number: int) -> Loc:
+        """The place of an item of a list, where a single one may be written without the list."""
         data = self.document.data
         for part in (*self.loc, *loc):
             data = data[part]
-        return isinstance(data, list)
+        return (*loc, number) if isinstance(data, list) else loc
 
     def _windows(self) -> tuple[Window, ...]:
         names = self.rule.where.during
@@ -152,7 +146,7 @@ class Builder:
         known = self.shared.windows
         for i, name in enumerate(names):
             if name not in known:
-                place = (*loc, i) if self._is_list(*loc) else loc
+                place = self.item(loc, i)
                 hint = did_you_mean(name, known) or "define it under `windows`"
                 self.say_at(place, "E205", f"unknown window `{name}`", hint)
 
@@ -167,7 +161,7 @@ class Builder:
                 self.diagnostics += check_clock(self.document, (*self.loc, "quiet", "clock"), self.rule.quiet.clock)
             found.append((self.rule.quiet, self.place_of("quiet")))
         return tuple(
-            Quiet(replace(self.shared.windows[quiet.window], clock=quiet.clock), place)
+            Quiet(replace(self.shared.windows[quiet.window], clock=quiet.clock), place, quiet.then == "hold")
             for quiet, place in found
             if quiet.window in self.shared.windows
         )
@@ -212,19 +206,23 @@ class Builder:
 
     def _segments(self, key: str, names: Sequence[str]) -> tuple[Check, ...]:
         loc = ("where", "segments", key)
+        self.known_segments(loc, names)
+        found = ((name, self.shared.segments.get(name)) for name in names)
+        return tuple(
+            self._check(segment.expression, self.place_of(*loc), name)
+            for name, segment in found
+            if segment is not None and segment.expression is not None
+        )
+
+    def known_segments(self, loc: Loc, names: Sequence[str]) -> None:
+        """Refuse segments that no file defines, and note that the others are used."""
         known = self.shared.segments
         self.used |= {("segments", name) for name in names}
-        checks = []
         for i, name in enumerate(names):
-            segment = known.get(name)
-            if segment is None:
-                if self.shared.complete:
-                    place = (*loc, i) if self._is_list(*loc) else loc
-                    hint = did_you_mean(name, known) or "define it under `segments`"
-                    self.say_at(place, "E206", f"unknown segment `{name}`", hint)
-            elif segment.expression is not None:
-                checks.append(self._check(segment.expression, self.place_of(*loc), name))
-        return tuple(checks)
+            if name not in known and self.shared.complete:
+                place = self.item(loc, i)
+                hint = did_you_mean(name, known) or "define it under `segments`"
+                self.say_at(place, "E206", f"unknown segment `{name}`", hint)
 
     def _missing(self, used: set[str]) -> None:
         for name in self.rule.where.missing:
@@ -238,21 +236,6 @@ class Builder:
                 self.say_at(loc, "E109", f"no condition of this rule uses `{name}`", "remove this line", key=True)
 
     # Delivery
-
-    def _deliver(self, kind: str) -> dict[str, Any]:
-        given = self.rule.deliver
-        leaving = kind == "exit"
-        if leaving and given.only_while == "inside":
-            message = "an exit offer cannot wait for the shopper to be inside the zone just left"
-            self.say_at(("deliver", "only_while"), "E109", message, "write `store` or `anywhere`")
-        if leaving and given.on_exit == "withdraw":
-            message = "`on_exit: withdraw` has no effect: an exit offer is sent after the exit"
-            self.say_at(("deliver", "on_exit"), "E109", message, "remove this line")
-        return {
-            "expires": given.expires or (EXPIRES_EXIT if leaving else EXPIRES),
-            "only_while": given.only_while or ("anywhere" if leaving else "inside"),
-            "on_exit": given.on_exit or ("keep" if leaving else "withdraw"),
-        }
 
     def _limits(self, *, service: bool) -> tuple[Limit, ...]:
         own = limits_of(self.document, (*self.loc, "limits"), self.rule.limits)

@@ -15,6 +15,7 @@ class Zone:
     id: str  # slug, unique in its store
     name: str = ""  # shown to shoppers; empty: the id
     tags: frozenset[str] = frozenset()
+    outdoor: bool = True  # judged by positions, so that it can be approached and crossed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Store:
     country: str | None = None  # ISO 3166-1 alpha-2, for public holidays
     opening_hours: str | None = None  # OpenStreetMap syntax; None: unknown
     zones: tuple[Zone, ...] = ()
+    located: bool = True  # its place on the map is known, so that it can be approached
+
+    def tags_of(self, zone_id: str) -> frozenset[str]:
+        """The tags of a zone; none of one that is not there."""
+        zone = self.zone(zone_id)
+        return zone.tags if zone else frozenset()
 
     def zone(self, zone_id: str) -> Zone | None:
         """The zone of that id, or None."""

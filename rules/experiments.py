@@ -5,7 +5,9 @@ same in every store, after every restart, and for every rule that uses the name.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 BUCKETS = 10_000  # a bucket is 0.01 %
 HOLDOUT_REASON = "holdout"
@@ -19,6 +21,9 @@ def bucket(name: str, shopper: str) -> int:
     """
     digest = hashlib.blake2b(f"{name}\0{shopper}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % BUCKETS
+
+
+EVERYBODY = "everybody"  # the arm of those who are not held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,24 @@ class Experiment:
                 return arm
             number -= buckets
         raise ValueError(f"bucket {number} lies beyond the last arm of {self.name}")
+
+
+class Compared(Protocol):
+    """A rule, as far as this module cares."""
+
+    @property
+    def holdout(self) -> Holdout | None: ...
+    @property
+    def experiment(self) -> Experiment | None: ...
+
+
+def splits(rules: Iterable[Compared]) -> dict[tuple[str, str], dict[str, float]]:
+    """("experiment" or "holdout", name) -> the share of each of its arms."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for rule in rules:
+        if rule.holdout is not None:
+            out = rule.holdout.buckets / BUCKETS
+            found["holdout", rule.holdout.name] = {HOLDOUT_REASON: out, EVERYBODY: 1 - out}
+        if rule.experiment is not None:
+            found["experiment", rule.experiment.name] = {arm: n / BUCKETS for arm, n in rule.experiment.arms}
+    return found

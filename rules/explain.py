@@ -18,9 +18,11 @@ REASONS = {
     "holdout": "the shopper is one of those who get nothing, for comparison",
     "outranked": "a better offer of the same group was sent",
     "limit_reached": "the shopper has had enough offers",
+    "budget_spent": "the rule's budget is spent",
     "render_failed": "the text cannot be written in full",
     "expired": "it comes too late",
     "left_zone": "the shopper had left before it could be sent",
+    "withdrawn": "the offer was taken back before it could be sent",
 }
 
 
@@ -32,7 +34,7 @@ def explain(decision: Decision, clock: tzinfo = UTC) -> str:
     else:
         outcome = f"withheld ({decision.reason}): {REASONS.get(decision.reason or '', 'no reason is known')}"
     lines = [
-        f"{decision.rule} for {decision.shopper} at {decision.site}/{decision.zone}, {at}",
+        f"{decision.rule} for {decision.shopper} {_place(decision)}, {at}",
         outcome,
     ]
     width = max((len(stage.name) for stage in decision.trace), default=0)
@@ -42,6 +44,12 @@ def explain(decision: Decision, clock: tzinfo = UTC) -> str:
         lines.append(f"{line}  [{stage.where}]" if stage.where else line)
         lines.extend(f"       {'':<{width}}  {name} = {_value(value)}" for name, value in stage.values.items())
     return "\n".join(lines)
+
+
+def _place(decision: Decision) -> str:
+    """Where it happened; a schedule or an absence happens in no store."""
+    place = "/".join(part for part in (decision.site, decision.zone) if part)
+    return f"at {place}" if place else "in no store"
 
 
 def _value(value: Any) -> str:

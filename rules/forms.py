@@ -6,7 +6,7 @@ Each form comes with its words of JSON Schema, so that an editor refuses what th
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from rules import values
 
@@ -29,6 +29,15 @@ def _one_or_more(value: Any) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more), WithJsonSchema(values.NAMES_SCHEMA)]
+
+Reach = Annotated[str, BeforeValidator(values.reach), WithJsonSchema(values.REACH_SCHEMA)]
+
+
+def _event_names(value: Any) -> tuple[str, ...]:
+    return tuple(values.event_name(name) for name in _one_or_more(value))
+
+
+EventNames = Annotated[tuple[str, ...], BeforeValidator(_event_names), WithJsonSchema(values.EVENTS_SCHEMA)]
 
 
 def _hundredths(percent: float) -> float:
@@ -62,9 +71,21 @@ EXCEPT_SCHEMA = {
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-def one_of(*names: str) -> ConfigDict:
-    """For the JSON Schema: exactly one of these keys."""
-    return ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in names]})
+class Model(BaseModel):
+    """Unknown keys are errors, and nothing is converted in silence."""
+
+    model_config = STRICT
+
+
+def one_of(*names: str, unless: dict[str, Any] | None = None) -> ConfigDict:
+    """For the JSON Schema: exactly one of these keys, and nothing of the form `unless`."""
+    one: dict[str, Any] = {"oneOf": [{"required": [name]} for name in names]}
+    return ConfigDict(json_schema_extra=one if unless is None else {**one, "not": unless})
+
+
+def never(what: dict[str, Any]) -> ConfigDict:
+    """For the JSON Schema: nothing of this form."""
+    return ConfigDict(json_schema_extra={"not": what})
 
 
 def some_of(*names: str) -> ConfigDict:

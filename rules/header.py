@@ -20,7 +20,7 @@ from rules.positions import place
 from rules.ruleset import Policy
 from rules.scan import Fault
 from rules.schedule import Window, zone_info
-from rules.values import language
+from rules.values import DAYS, language
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ Part = tuple[Document, schema.Header]
 
 def where(document: Document, loc: Sequence[str | int], *, key: bool = False) -> str:
     """`file:line` of a place."""
-    mark = document.mark(loc, key=key)
-    return f"{mark.file}:{mark.line}"
+    line = document.mark(loc, key=True).line if key else document.line(loc)
+    return f"{document.file}:{line}"
 
 
 def at_faults(document: Document, loc: Sequence[str | int], value: str, faults: Sequence[Fault]) -> list[Diagnostic]:
@@ -163,7 +163,7 @@ def _window(shared: Shared, document: Document, name: str, window: schema.Window
     loc = ("windows", name)
     if window.clock is not None:
         shared.diagnostics.extend(check_clock(document, (*loc, "clock"), window.clock))
-    days = range(7) if window.days is None else (schema.DAYS.index(day) for day in window.days)
+    days = range(7) if window.days is None else (DAYS.index(day) for day in window.days)
     return Window(
         name=name,
         clock=window.clock or shared.clock,

@@ -1,5 +1,6 @@
 """Frequency caps: how many offers a shopper may get."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,15 +28,22 @@ class Limit:
 
         A send exactly `every` ago is no longer in a rolling window.
         """
-        after = now - self.every if self.window == "rolling" else None
-        start = 0.0 if after is not None else period_start(local, self.every)
+        after = self.after(now, local)
         count = 0
         for one in sent:
-            if one.service or (one.at <= after if after is not None else one.at < start):
+            if one.service or one.at <= after:
                 continue
-            if self.scope == "all" or (one.rule == rule if self.scope == "rule" else one.site == site):
+            if self.scope == "rule":
+                count += one.rule == rule
+            elif not one.silent and (self.scope == "all" or one.site == site):
                 count += 1
         return count
+
+    def after(self, now: float, local: datetime) -> float:
+        """Sends later than this moment count now, epoch seconds."""
+        if self.window == "rolling":
+            return now - self.every
+        return math.nextafter(period_start(local, self.every), -math.inf)  # midnight itself is in the day
 
     def implies(self, other: "Limit") -> bool:
         """Whether `other` can never be reached where this one holds, and so has no effect."""

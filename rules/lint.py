@@ -6,8 +6,19 @@ from datetime import timedelta
 from proximity.document import Diagnostic, Document, Loc
 from rules.catalog import Catalog, Store
 from rules.header import Shared
-from rules.ruleset import Rule
-from rules.schedule import WHOLE_WEEK, Runs, Window, countries, minutes_ever_open, minutes_of_week
+from rules.ruleset import Quiet, Rule
+from rules.schedule import (
+    WHOLE_WEEK,
+    Runs,
+    Window,
+    countries,
+    minutes_ever_open,
+    minutes_of_cron,
+    minutes_of_week,
+)
+from rules.trigger_schema import STORE
+from rules.triggers import Absence, AnyTrigger, Area, Schedule, listens_to
+from rules.triggers import Sequence as Steps
 
 Site = tuple[Document, int]  # where a rule stands: its file, and its index in `rules`
 
@@ -19,19 +30,31 @@ def lint(rules: Mapping[str, tuple[Rule, Site]], catalog: Catalog) -> list[Diagn
         where = ("rules", index, "where")
         stores = _stores(rule, catalog)
         if (never := _never_sends(rule, stores)) is not None:
-            key, message = never
-            found.append(document.diagnostic((*where, key), "W031", message, severity="warning"))
+            loc, message = never
+            found.append(document.diagnostic(("rules", index, *loc), "W031", message, severity="warning"))
         if rule.store is not None:
             unknown = sorted(store.id for store in stores if store.opening_hours is None)
             if unknown:
                 message = f"the rule never sends in {', '.join(unknown)}: the opening hours are not known there"
                 found.append(document.diagnostic((*where, "store"), "W032", message, severity="warning"))
+        found += _out_of_reach(rule, document, index, stores)
         if any(window.public_holidays for window in rule.during):
             unknown = sorted(store.id for store in stores if store.country not in countries())
             if unknown:
                 message = f"no public holidays are known for {', '.join(unknown)}: the window is open on them"
                 found.append(document.diagnostic((*where, "during"), "W033", message, severity="warning"))
     return found
+
+
+def _out_of_reach(rule: Rule, document: Document, index: int, stores: Sequence[Store]) -> list[Diagnostic]:
+    """Stores that cannot be approached, for their place on the map is not known."""
+    approaches = [part for part in listens_to(rule.trigger) if part.kind == "approach" and STORE in part.area.zones]
+    unknown = sorted(store.id for store in stores if not store.located)
+    if not approaches or not unknown:
+        return []
+    message = f"nobody can be seen approaching {', '.join(unknown)}: its place on the map is not known"
+    hint = "give the site `lat` and `lon`, or an outdoor zone"
+    return [document.diagnostic(("rules", index, "when"), "W035", message, hint, key=True, severity="warning")]
 
 
 def disagreements(rules: Mapping[str, tuple[Rule, Site]]) -> list[Diagnostic]:
@@ -108,37 +131,76 @@ def unused(shared: Shared, used: Iterable[tuple[str, str]]) -> list[Diagnostic]:
 
 def _stores(rule: Rule, catalog: Catalog) -> list[Store]:
     """Stores in which the rule can fire."""
-    trigger = rule.trigger
+    area = _area(rule.trigger)
+    if area is None:
+        return []
     return [
         store
         for store in catalog.stores
-        if (trigger.stores is None or store.id in trigger.stores)
-        and any(zone.id in trigger.zones or not zone.tags.isdisjoint(trigger.tags) for zone in store.zones)
+        if (area.stores is None or store.id in area.stores)
+        and (
+            area.anywhere
+            or STORE in area.zones
+            or any(area.covers(store.id, zone.id, zone.tags) for zone in store.zones)
+        )
     ]
 
 
-def _never_sends(rule: Rule, stores: Sequence[Store]) -> tuple[str, str] | None:
+def _area(trigger: AnyTrigger) -> Area | None:
+    """Where it happens; None: in no store."""
+    if isinstance(trigger, Steps):
+        return trigger.steps[-1].area
+    if isinstance(trigger, Schedule):
+        return trigger.inside
+    return None if isinstance(trigger, Absence) else trigger.area
+
+
+def _never_sends(rule: Rule, stores: Sequence[Store]) -> tuple[Loc, str] | None:
     """The key to blame and why the rule can never send; None when it can, or when nobody can tell."""
+    during: Loc = ("where", "during")
+    if rule.store is not None and _area(rule.trigger) is None:
+        key: Loc = ("where", "store")
+        return key, f'it fires in no store, so rule "{rule.id}" (store: {rule.store}) can never send'
+    if isinstance(rule.trigger, Schedule):
+        return _never_comes(rule, rule.trigger)
     possible = _minutes(rule.during) if rule.during else WHOLE_WEEK
-    during = f"`{rule.during[0].name}`, {rule.during[0].hours()}" if rule.during else "the opening hours"
+    when = f"`{rule.during[0].name}`, {rule.during[0].hours()}" if rule.during else "the opening hours"
     if rule.store == "open" and any(store.opening_hours is not None for store in stores):
         possible &= frozenset().union(*(minutes_ever_open(store) for store in stores))
         if not possible:
-            return "during", f'the store is never open then, so rule "{rule.id}" ({during}) can never send'
+            return during, f'the store is never open then, so rule "{rule.id}" ({when}) can never send'
     if rule.during and rule.runs is not None and not _meets(rule.during, rule.runs):
-        return "during", f'none of it lies between the dates of `runs`, so rule "{rule.id}" ({during}) can never send'
+        return during, f'none of it lies between the dates of `runs`, so rule "{rule.id}" ({when}) can never send'
     if not rule.during and rule.store != "open":
         return None
-    for quiet in rule.quiet:
+    for quiet in _dropping(rule):
         # The shopper's clock is the store's for nearly everybody; two named zones cannot be compared here.
         if quiet.window.clock not in ("store", "shopper", *(window.clock for window in rule.during)):
             continue
         if possible <= minutes_of_week(quiet.window):
-            window = quiet.window
-            return "during" if rule.during else "store", (
-                f"`{window.name}` covers {window.hours()} and is quiet ({quiet.where}), "
-                f'so rule "{rule.id}" ({during}) can never send'
+            return during if rule.during else ("where", "store"), (
+                f"`{quiet.window.name}` covers {quiet.window.hours()} and is quiet ({quiet.where}), "
+                f'so rule "{rule.id}" ({when}) can never send'
             )
+    return None
+
+
+def _dropping(rule: Rule) -> list[Quiet]:
+    """Quiet hours that hold nothing until they end."""
+    return [quiet for quiet in rule.quiet if not quiet.hold]
+
+
+def _never_comes(rule: Rule, schedule: Schedule) -> tuple[Loc, str] | None:
+    """The same for a schedule, whose minutes are known."""
+    loc: Loc = ("when", "schedule", "cron")
+    comes = minutes_of_cron(schedule.cron)
+    for quiet in _dropping(rule):
+        if comes <= minutes_of_week(quiet.window):
+            why = f"`{quiet.window.name}` covers {quiet.window.hours()} and is quiet ({quiet.where})"
+            return loc, f'{why}, so rule "{rule.id}" can never send'
+    if rule.during and comes.isdisjoint(_minutes(rule.during)):
+        names = ", ".join(window.label for window in rule.during)
+        return loc, f'none of its times lies in {names}, so rule "{rule.id}" can never send'
     return None
 
 

@@ -28,7 +28,6 @@ from rules.ruleset import Rule, RuleSet
 from rules.schedule import Place
 
 SUFFIX = ".rules.yaml"
-_LATER, _LATER_TRIGGERS = frozenset(schema.LATER_RULE_KEYS), frozenset(schema.LATER_TRIGGERS)
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
@@ -142,11 +141,7 @@ def _header(document: Document) -> tuple[schema.Header | None, list[Diagnostic]]
     data = copy.deepcopy({key: value for key, value in data.items() if key != "rules"})
     if stated:
         data["rules"] = [None] * len(rules) if isinstance(rules, list) else rules  # each is checked by itself
-    found: list[Diagnostic] = []
-    if isinstance(data.get("defaults"), dict):
-        found += _hold(document, ("defaults", "quiet"), data["defaults"].get("quiet"))
-    header, wrong = _shape(document, schema.Header, (), data)
-    return header, found + wrong
+    return _shape(document, schema.Header, (), data)
 
 
 def _rules(
@@ -189,12 +184,7 @@ def _rule(
     if not isinstance(data, dict):
         hint = "a rule begins with `id:`"
         return None, set(), [document.diagnostic(loc, "E103", "must be a mapping (`key: value`)", hint)]
-    data, later = _strip_later(document, loc, data)
-    shape, wrong = _shape(document, schema.Rule, loc, data)
-    if any(one.code == "E105" for one in later):
-        # What a key of a later version would have provided is not missing.
-        wrong = [one for one in wrong if not (one.code in ("E102", "E104") and _follows_from_later(one))]
-    found = later + wrong
+    shape, found = _shape(document, schema.Rule, loc, data)
     if shape is None:
         return None, set(), found
     builder = Builder(document, index, shape, shared, catalog)
@@ -202,60 +192,6 @@ def _rule(
     if found:  # parts were left out to go on, so only certain errors count
         return None, builder.used, found + [one for one in builder.diagnostics if one.severity == "error"]
     return rule, builder.used, builder.diagnostics
-
-
-def _follows_from_later(diagnostic: Diagnostic) -> bool:
-    return diagnostic.message.startswith(("`say` is missing", "`when`: needs one trigger"))
-
-
-def _strip_later(
-    document: Document, loc: tuple[str | int, ...], data: dict[str, Any]
-) -> tuple[dict[str, Any], list[Diagnostic]]:
-    """Take out the keys of the language that this version does not act on, and say so. `data` itself stays whole."""
-    if not _has_later(data):
-        return data, []
-    data = copy.deepcopy(data)
-    found: list[Diagnostic] = []
-
-    def take(where: Any, key: str, *path: str, hint: str = "remove it") -> None:
-        if isinstance(where, dict) and key in where:
-            del where[key]
-            message = f"`{key}` is not available in this version"
-            found.append(document.diagnostic((*loc, *path, key), "E105", message, hint, key=True))
-
-    for key in schema.LATER_RULE_KEYS:
-        take(data, key)
-    when = data.get("when")
-    for key in schema.LATER_TRIGGERS:
-        if isinstance(when, dict) and key in when:
-            message = f"the trigger `{key}` is not available in this version"
-            found.append(
-                document.diagnostic((*loc, "when", key), "E105", message, "use enter, exit or dwell", key=True)
-            )
-            del when[key]
-    if isinstance(when, dict):
-        hint = "remove it; the shop's `exit_after` already forgives moments in which nobody is heard"
-        take(when.get("dwell"), "forgive", "when", "dwell", hint=hint)
-    found += _hold(document, (*loc, "quiet"), data.get("quiet"))
-    return data, found
-
-
-def _has_later(data: dict[str, Any]) -> bool:
-    when, quiet = data.get("when"), data.get("quiet")
-    if not _LATER.isdisjoint(data) or (isinstance(quiet, dict) and quiet.get("then") == "hold"):
-        return True
-    dwell = when.get("dwell") if isinstance(when, dict) else None
-    return isinstance(when, dict) and (
-        not _LATER_TRIGGERS.isdisjoint(when) or (isinstance(dwell, dict) and "forgive" in dwell)
-    )
-
-
-def _hold(document: Document, loc: tuple[str | int, ...], quiet: Any) -> list[Diagnostic]:
-    if isinstance(quiet, dict) and quiet.get("then") == "hold":
-        quiet["then"] = "drop"
-        message = "`then: hold` is not available in this version"
-        return [document.diagnostic((*loc, "then"), "E105", message, "write `then: drop`")]
-    return []
 
 
 def _shape(

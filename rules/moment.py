@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from proximity.model import Sent, Shopper, Transition
+from proximity.model import Coupon, Sent, Shopper
 from rules.catalog import Zone
 from rules.experiments import Holdout, bucket
 from rules.expressions import Expression, problem_text
+from rules.occurrence import Happening, Occurrence
+from rules.offers import Used
 from rules.ruleset import Candidates, Read, Rule, RuleSet
 from rules.schedule import local_time
-from rules.schema import DAYS
+from rules.values import DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +30,30 @@ class Facts:
     attributes: Mapping[str, Any] = field(default_factory=dict)  # the store's values by namespace: {"weather": {…}}
     arms: Mapping[str, str] = field(default_factory=dict)  # experiment -> arm in place of the hash's, for tests
     holdouts: Mapping[str, bool] = field(default_factory=dict)  # holdout -> held out or not, in place of the hash
+    spent: Mapping[str, Used] = field(default_factory=dict)  # rule -> what is gone of its budget
+    held: Mapping[str, int] = field(default_factory=dict)  # rule -> its coupons that the shopper holds or has redeemed
+    coupon_key: bytes = b""  # the secret that coupon codes are derived from
+    inside: frozenset[tuple[str, str]] = frozenset()  # (site, zone) with an open visit, for what was held
     live: bool = True  # False: the transition is history, looked at for the record, and nothing may be sent
 
 
 class Moment:
     """The facts around one transition, and what was sent so far in this decision."""
 
-    def __init__(self, ruleset: RuleSet, candidates: Candidates, transition: Transition, facts: Facts) -> None:
+    def __init__(self, ruleset: RuleSet, candidates: Candidates, transition: Happening, facts: Facts) -> None:
         self.ruleset = ruleset
         self.candidates = candidates
         self.transition = transition
         self.facts = facts
-        self.place = ruleset.places[transition.site]
+        self.place = ruleset.place(transition.site)
         self.sent: list[Sent] = list(facts.history)
         self.winners: dict[str, str] = {}  # compete group -> what became of its best rule
         self.scores: dict[str, float | str] = {}  # rule -> its score, or why it has none
         self.said: tuple[str, dict[str, str]] = ("", {})  # language and parts of the last render
+        self.coupon: Coupon | None = None  # of the last look at a budget
+        self.held: dict[str, float] = {}  # rule -> until when quiet hours hold it
+        self.tasks: tuple[str, ...] = ()  # texts to the staff of the last render
+        self._of: dict[str, Moment] = {}
         self._values: dict[str, Any] | None = None
         self._activation: Any = None
         self._answers: dict[str, bool | str] = {}
@@ -52,12 +62,64 @@ class Moment:
         self._context: dict[str, Any] | None = None
         self._open: tuple[bool | None] | None = None
 
+    def asked_by(self, rule: Rule) -> Moment:
+        """The moment that the rule's conditions and score are asked of: shared by all rules that read nothing of their
+        own."""
+        return self.of(rule) if rule.id in self.ruleset.own_readers else self
+
+    def of(self, rule: Rule) -> Moment:
+        """The moment with the values of this rule, and of the article that its coupon is for, where there are such."""
+        own = self.ruleset.own_namespaces
+        if not own:
+            return self
+        found = self._of.get(rule.id)
+        if found is None:
+            plan = rule.offer.coupon if rule.offer is not None else None
+            attributes = dict(self.facts.attributes)
+            for namespace, scope in own.items():
+                key = rule.id if scope == "rule" else plan.sku if plan is not None else None
+                told = attributes.get(namespace) or {}
+                keyed = any(isinstance(one, Mapping) for one in told.values())
+                attributes[namespace] = told.get(key) if keyed else told  # a test tells of its one article alone
+            facts = replace(self.facts, attributes=attributes)
+            found = self._of[rule.id] = Moment(self.ruleset, self.candidates, self.transition, facts)
+            found.scores = self.scores
+        return found
+
     def local(self, clock: str) -> datetime:
         """The wall clock of `clock` now."""
         found = self._locals.get(clock)
         if found is None:
-            found = self._locals[clock] = local_time(self.facts.now, clock, self.place, self.facts.shopper)
+            found = self._locals[clock] = self.clock(clock, self.facts.now)
         return found
+
+    def clock(self, clock: str, at: float) -> datetime:
+        """The wall clock of `clock` at a moment."""
+        return local_time(at, clock, self.place, self.facts.shopper)
+
+    def since(self, rule: Rule) -> float:
+        """The moment from which the rule's `expires` counts: that of the trigger, unless the rule was held and says
+        nothing of its own about it."""
+        released = self.transition.released if isinstance(self.transition, Occurrence) else None
+        return self.transition.at if released is None or rule.expires_stated else released
+
+    def still_here(self, rule: Rule) -> bool:
+        """Whether the shopper of what was held is still where the rule wants him. What was not held has just come."""
+        happening = self.transition
+        if not isinstance(happening, Occurrence) or happening.released is None:
+            return True
+        if rule.only_while == "inside" or rule.on_exit == "withdraw":
+            return (happening.site, happening.zone) in self.facts.inside
+        return rule.only_while != "store" or any(site == happening.site for site, _ in self.facts.inside)
+
+    @property
+    def happened(self) -> str:
+        """What happened, in words."""
+        one = self.transition
+        where = " ".join(part for part in (one.zone, f"at {one.site}" if one.kind == "approach" else "") if part)
+        name = one.name if isinstance(one, Occurrence) and one.kind == "event" else ""
+        distance = "" if one.distance is None else f"{one.distance:.0f} m away"
+        return " ".join(part for part in (one.kind, name, where, distance) if part)
 
     def reading(self, clock: str) -> str:
         """The wall clock as a trace shows it: `Tue 12:04`."""
@@ -138,9 +200,13 @@ class Moment:
         shopper = self.facts.shopper
         own: Mapping[str, Any] = shopper.attributes if shopper else {}
         others = self.facts.attributes
+        if isinstance(self.transition, Occurrence) and self.transition.data:
+            others = {**others, "event": self.transition.data}
         for name, namespace, key in reads:
             if namespace is None:
-                values[name] = _BUILT_IN[name](self)
+                own_value = _BUILT_IN[name](self)
+                if own_value is not None:
+                    values[name] = own_value
                 continue
             source: Any = own if namespace == "shopper" else others.get(namespace)
             value = source if key is None else source.get(key) if isinstance(source, Mapping) else None
@@ -150,10 +216,9 @@ class Moment:
 
     @property
     def zone(self) -> Zone:
-        """The zone of the transition; the catalog holds it, or nothing would listen there."""
+        """The zone of the transition. A whole store, or what happens in no zone, goes by the name of the store."""
         found = self.place.store.zone(self.transition.zone)
-        assert found is not None
-        return found
+        return found or Zone(self.transition.zone, self.place.store.name)
 
     @property
     def stayed(self) -> float:
@@ -173,4 +238,6 @@ _BUILT_IN: dict[str, Callable[[Moment], Any]] = {
     "visit.minutes": lambda m: int(m.stayed // 60),
     "visit.initial": lambda m: m.transition.initial,
     "visit.confidence": lambda m: m.transition.confidence,
+    "approach.metres": lambda m: None if m.transition.distance is None else round(m.transition.distance),
+    "approach.minutes": lambda m: None if m.transition.eta is None else math.ceil(m.transition.eta / 60),
 }

@@ -14,8 +14,8 @@ import opening_hours
 
 from proximity.model import Shopper
 from rules.catalog import Store
-from rules.schema import DAYS
-from rules.values import show_time
+from rules.cron import Cron
+from rules.values import DAYS, show_time
 
 DAY_MINUTES = 1440
 
@@ -124,6 +124,24 @@ class Window:
         return f"{text} on {', '.join(DAYS[day] for day in sorted(self.days))}"
 
 
+LONGEST = 9 * DAY_MINUTES  # a window that does not end in so long does not end
+
+
+def window_end(window: Window, local: datetime, country: str | None) -> float | None:
+    """When an open window ends, as epoch seconds; None: not within nine days."""
+    assert isinstance(local.tzinfo, ZoneInfo)
+    return _window_end(window, local.tzinfo, country, int(local.timestamp() // 60))
+
+
+@lru_cache(maxsize=1024)  # everybody who falls into it in the same minute is let out at the same one
+def _window_end(window: Window, zone: ZoneInfo, country: str | None, minute: int) -> float | None:
+    # Minute by minute, asking the window itself: right in every night, also in those of a change of the clock.
+    for later in range(minute + 1, minute + LONGEST):
+        if not window.is_open(datetime.fromtimestamp(later * 60, zone), country):
+            return later * 60.0
+    return None
+
+
 @lru_cache(maxsize=1024)
 def minutes_of_week(window: Window) -> frozenset[int]:
     """The minutes of a week, from Monday 00:00, that a window covers; exceptions left aside."""
@@ -133,6 +151,14 @@ def minutes_of_week(window: Window) -> frozenset[int]:
         for day in window.days
         for minute in range(length)
     )
+
+
+@lru_cache(maxsize=1024)
+def minutes_of_cron(cron: Cron) -> frozenset[int]:
+    """The minutes of a week, from Monday 00:00, at which something can come; dates left aside."""
+    days = set(range(7)) if cron.either else {(day - 1) % 7 for day in cron.weekdays}
+    times = [hour * 60 + minute for hour in cron.hours for minute in cron.minutes]
+    return frozenset(day * DAY_MINUTES + time for day in days for time in times)
 
 
 WHOLE_WEEK = frozenset(range(7 * DAY_MINUTES))

@@ -7,102 +7,38 @@ is made from the same models, in `json_schema`; the docstrings under fields are 
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from rules import values
 from rules.forms import (
     EXCEPT_SCHEMA,
     LANGUAGES_SCHEMA,
     PUBLIC_HOLIDAYS,
-    STRICT,
     Date,
     Duration,
     LastDate,
+    Model,
     Names,
     Percent,
     Slug,
     TimeOfDay,
-    one_of,
     some_of,
 )
+from rules.offer_schema import Action, Goal, Offer
+from rules.say_schema import Deliver, Say
+from rules.trigger_schema import When
 
-TRIGGERS = ("enter", "exit", "dwell")
-CHANNELS = ("push", "inbox", "webhook")
 STATUSES = ("draft", "review", "approved", "live", "paused", "ended")
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 Missing = Literal["skip", "pass", "fail"]
-
-
-class Model(BaseModel):
-    """Unknown keys are errors, and nothing is converted in silence."""
-
-    model_config = STRICT
-
-
-class _Zones(Model):
-    """Where a trigger listens: zones by name or by tag, in any store or in some."""
-
-    model_config = one_of("zone", "tag")
-
-    zone: Names = ()
-    """One zone, or a list of zones."""
-    tag: Names = ()
-    """Every zone with this tag, or with one of these."""
-    stores: Names = ()
-    """Only in these stores; without it, in every store that has such a zone."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "_Zones":
-        if not self.zone and not self.tag:
-            raise ValueError("say where: `zone: entrance`, `zone: [a, b]` or `tag: coffee`")
-        if self.zone and self.tag:
-            raise ValueError("write `zone` or `tag`, not both; use two rules, or give the zones a common tag")
-        return self
-
-
-class Enter(_Zones):
-    """The shopper comes into the zone."""
-
-    initial: bool = True
-    """`false`: not for somebody first heard of when already inside."""
-
-
-class Exit(_Zones):
-    """The shopper has left the zone."""
-
-
-class Dwell(_Zones):
-    """The shopper has been in the zone for a time, once per visit."""
-
-    for_: Duration = Field(alias="for")
-    """How long, as `60s` or `5m`."""
-
-
-class When(Model):
-    """Exactly one trigger."""
-
-    model_config = one_of(*TRIGGERS)
-
-    enter: Enter | None = None
-    exit: Exit | None = None
-    dwell: Dwell | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "When":
-        given = [name for name in TRIGGERS if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = f", not {' and '.join(f'`{name}`' for name in given)}; write a rule for each" if given else ""
-            raise ValueError(f"needs one trigger: enter, exit or dwell{found}")
-        return self
 
 
 class SegmentChoice(Model):
@@ -139,7 +75,7 @@ class Where(Model):
     """At least one of these has to hold."""
     none: Expressions | None = None
     """None of these may hold."""
-    missing: dict[str, Missing] = {}
+    missing: dict[str, Missing] = Field(default_factory=dict)
     """What it means that a value is missing, by value."""
 
 
@@ -216,39 +152,8 @@ class Quiet(Model):
     """A name under `windows`."""
     clock: str = "shopper"
     """`store`, `shopper`, or a name as `Europe/Paris`."""
-    then: Literal["drop"] = "drop"
-
-
-class Message(Model):
-    """What is said in one language. All three are Liquid."""
-
-    title: str = Field(min_length=1)
-    body: str = Field(min_length=1)
-    url: str | None = None
-    """Where a tap leads; begins with `https://`."""
-
-
-class Deliver(Model):
-    """How it reaches the shopper. None: what fits the trigger."""
-
-    channels: list[Literal["push", "inbox", "webhook"]] = Field(
-        default=["push", "inbox"], min_length=1, json_schema_extra={"uniqueItems": True}
-    )
-    """In order of preference."""
-    urgency: Literal["very-low", "low", "normal", "high"] = "normal"
-    expires: Duration | None = None
-    """Counted from the moment of the trigger; `5m` when not written, `30m` for an exit."""
-    only_while: Literal["inside", "store", "anywhere"] | None = None
-    """Where the shopper still has to be right before the send."""
-    on_exit: Literal["withdraw", "keep"] | None = None
-    """What becomes of the offer when the shopper leaves the zone."""
-
-    @field_validator("channels")
-    @classmethod
-    def _no_doubles(cls, channels: list[str]) -> list[str]:
-        if len(set(channels)) < len(channels):
-            raise ValueError("names a channel twice")
-        return channels
+    then: Literal["drop", "hold"] = "drop"
+    """`drop`: nothing is sent. `hold`: what falls into the window is looked at again when it ends."""
 
 
 class Runs(Model):
@@ -273,29 +178,23 @@ class Runs(Model):
         return self
 
 
-def _by_language(value: Any) -> Any:
-    if isinstance(value, dict) and value and set(value) <= {"title", "body", "url"}:
-        raise ValueError('name the language first: {en: {title: "…", body: "…"}}')
-    return value
+def _silent_only_with_do(say: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """A rule that only tells the staff says nothing."""
+    if say is not None:
+        return handler(say)
+    if not info.data.get("do", True):  # a `do` with mistakes of its own is not in the data
+        raise PydanticCustomError("missing", "Field required")
+    return None
 
 
-def _sort_of_say(value: Any) -> str:
-    """By arm when a message stands one level deeper than the languages of a rule without an experiment."""
-    arms = value.values() if isinstance(value, dict) else ()
-    deeper = any(isinstance(one, dict) and any(isinstance(part, dict) for part in one.values()) for one in arms)
-    return "arms" if deeper else "languages"
-
-
-ByLanguage = Annotated[
-    dict[str, Message],
-    Field(min_length=1, json_schema_extra={"propertyNames": values.LANGUAGE_SCHEMA}),
-    BeforeValidator(_by_language),
-]
-ByArm = Annotated[dict[Slug, ByLanguage], Field(min_length=1)]
+# What is not written, made once: pydantic would copy a default for every rule.
+_ANYBODY, _OFFERS, _USUAL = Where(), Consent(purpose="in-store-offers"), Deliver()
 
 
 class Rule(Model):
     """One rule."""
+
+    model_config = some_of("say", "do")
 
     id: Slug
     """A short name that no other rule has, as `coffee-linger`."""
@@ -309,21 +208,24 @@ class Rule(Model):
     class_: Literal["marketing", "service"] = Field(default="marketing", alias="class")
     """`service` is for what a shopper waits for: it stands outside limits and quiet hours."""
     when: When
-    where: Where = Where()
-    consent: Consent = Consent(purpose="in-store-offers")
+    where: Where = Field(default_factory=lambda: _ANYBODY)
+    consent: Consent = Field(default_factory=lambda: _OFFERS)
     compete: Compete | None = None
-    limits: list[Limit] = []
+    limits: list[Limit] = Field(default_factory=list)
     """Stricter than those of `defaults`, which hold too."""
     quiet: Quiet | None = None
     """Quiet hours beside those of `defaults`."""
     holdout: Holdout | None = None
     experiment: Experiment | None = None
-    say: Annotated[
-        Annotated[ByLanguage, Tag("languages")] | Annotated[ByArm, Tag("arms")],
-        Discriminator(_sort_of_say),
-    ]
+    offer: Offer | None = None
+    """What the shopper gets besides the message."""
+    do: Annotated[list[Action], Field(min_length=1)] = Field(default_factory=list)
+    """What the house does."""
+    goal: Goal | None = None
+    """What counts as success."""
+    say: Annotated[Say, WrapValidator(_silent_only_with_do)] = Field(default=None, validate_default=True)
     """What is said, by language; with an `experiment` by arm, then by language."""
-    deliver: Deliver = Deliver()
+    deliver: Deliver = Field(default_factory=lambda: _USUAL)
 
 
 class Window(Model):
@@ -380,11 +282,11 @@ class Header(Model):
 
     version: Annotated[int, WithJsonSchema({"const": 1})] = 1
     defaults: Defaults = Defaults()
-    windows: dict[Slug, Window] = {}
+    windows: dict[Slug, Window] = Field(default_factory=dict)
     """Named times, for `during` and `quiet`. They hold in every file of the folder."""
-    segments: dict[Slug, str] = {}
+    segments: dict[Slug, str] = Field(default_factory=dict)
     """Named conditions, for `where.segments`. They hold in every file of the folder."""
-    rules: list[Any] = []
+    rules: list[Any] = Field(default_factory=list)
 
     @field_validator("version")
     @classmethod
@@ -392,8 +294,3 @@ class Header(Model):
         if version != 1:
             raise ValueError(f"this program reads version 1, not {version}")
         return version
-
-
-# Keys of the language that this version does not act on. They are refused, never silently ignored.
-LATER_RULE_KEYS = ("offer", "do", "goal")
-LATER_TRIGGERS = ("sequence", "absence", "schedule", "event", "approach", "cross")

@@ -14,8 +14,11 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+)\s*(s|min|m|h|d)")
+_REACH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km|s|min|h)")
+_EVENT = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})")
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
@@ -29,13 +32,27 @@ LANGUAGES = words(
     "sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
 )
 # The same values in the words of JSON Schema, for editors.
-DURATION_SCHEMA = {"type": "string", "pattern": r"^\d*[1-9]\d*\s*[smhd]$", "examples": ["60s", "15m", "24h", "7d"]}
+DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": r"^\d*[1-9]\d*\s*(?:s|m|min|h|d)$",
+    "examples": ["60s", "15m", "24h", "7d"],
+}
 TIME_SCHEMA = {"type": "string", "pattern": r"^(?:[01]?\d|2[0-3]):[0-5]\d$|^24:00$", "examples": ["08:30", "21:00"]}
 DATE_SCHEMA = {
     "anyOf": [{"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}(?:[T ].+)?$"}, {"type": "null"}],
     "examples": ["2026-11-20", "2026-11-20T09:00"],
 }
 SLUG_SCHEMA = {"type": "string", "pattern": "^[a-z0-9]+(?:-[a-z0-9]+)*$", "maxLength": 64}
+REACH_SCHEMA = {
+    "type": "string",
+    "pattern": r"^\d+(?:\.\d+)?\s*(?:m|km|s|min|h)$",
+    "examples": ["400m", "2km", "5min"],
+}
+EVENT_NAME_SCHEMA = {"type": "string", "pattern": f"^{_EVENT.pattern}$", "maxLength": 64}
+EVENTS_SCHEMA = {
+    "anyOf": [EVENT_NAME_SCHEMA, {"type": "array", "items": EVENT_NAME_SCHEMA, "minItems": 1, "uniqueItems": True}],
+    "examples": ["basket_add", "qr_scanned"],
+}
 NAMES_SCHEMA = {
     "anyOf": [
         {"type": "string", "minLength": 1},
@@ -64,6 +81,46 @@ def duration(value: Any) -> float:
     if not 0 < seconds <= 3650 * 86400:
         raise ValueError("must be longer than nothing and shorter than ten years")
     return float(seconds)
+
+
+NEAREST, FARTHEST = 20.0, 50_000.0  # m; a phone's own accuracy, and a drive of an hour
+SOONEST, LATEST = 30.0, 7200.0  # s before an arrival
+
+
+def reach(value: Any) -> str:
+    """How far away, or how long before the arrival: `400m`, `2km`, `5min` -> `400m`, `2000m`, `300s`."""
+    match = _REACH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{show(value)} is neither a distance nor a time; write `400m`, `2km` or `5min`")
+    number, unit = float(match[1]), match[2]
+    if unit in ("m", "km"):
+        metres = number * (1000 if unit == "km" else 1)
+        if metres < NEAREST and unit == "m":
+            raise ValueError(f"`{value}` is {match[1]} metres here, less than phones can tell; for minutes write "
+                             f"`{match[1]}min`, for metres {NEAREST:g} or more")  # fmt: skip
+        if not NEAREST <= metres <= FARTHEST:
+            raise ValueError(f"must be between {NEAREST:g}m and {FARTHEST / 1000:g}km")
+        return f"{metres:g}m"
+    seconds = number * UNITS[unit]
+    if not SOONEST <= seconds <= LATEST:
+        raise ValueError("must be between 30s and 2h before the arrival")
+    return f"{seconds:g}s"
+
+
+def show_reach(canonical: str) -> str:
+    """`2000m` -> `2km`, `300s` -> `5min`."""
+    number, unit = float(canonical[:-1]), canonical[-1]
+    if unit == "m":
+        return f"{number / 1000:g}km" if number >= 1000 else f"{number:g}m"
+    return f"{number / 60:g}min" if number >= 60 else f"{number:g}s"
+
+
+def event_name(value: Any) -> str:
+    """What the shop's systems call an event: `basket_add`, `order.ready`."""
+    if isinstance(value, str) and len(value) <= 64 and _EVENT.fullmatch(value):
+        return value
+    raise ValueError(f"{show(value)} is not the name of an event; write it as the shop's systems do, in lower case, "
+                     "as in `basket_add`")  # fmt: skip
 
 
 def time_of_day(value: Any) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proximity.document import did_you_mean
-from rules import schema
 from rules.experiments import CONTROL
 from rules.header import at_faults
-from rules.ruleset import Conditions, Message
+from rules.offers_build import coupon_attributes
+from rules.ruleset import Message
+from rules.say_schema import Message as Written
 from rules.templates import check_template, literal_size
 from rules.values import language
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 PUSH_BYTES = 3000  # what push services take for certain: their 4096 bytes hold keys, ids and padding too
 
 
-def by_language(say: Mapping[str, Any]) -> dict[str, schema.Message] | None:
+def by_language(say: Mapping[str, Any]) -> dict[str, Written] | None:
     """What is said, when it is by language."""
-    found = {key: one for key, one in say.items() if isinstance(one, schema.Message)}
+    found = {key: one for key, one in say.items() if isinstance(one, Written)}
     return found if len(found) == len(say) else None
 
 
-def by_arm(say: Mapping[str, Any]) -> dict[str, dict[str, schema.Message]] | None:
+def by_arm(say: Mapping[str, Any]) -> dict[str, dict[str, Written]] | None:
     """What is said, when it is by arm, then by language."""
-    found = {key: one for key, one in say.items() if not isinstance(one, schema.Message)}
+    found = {key: one for key, one in say.items() if not isinstance(one, Written)}
     return found if len(found) == len(say) else None
 
 
@@ -37,15 +38,18 @@ class Wording:
     def __init__(self, builder: Builder) -> None:
         self._builder = builder
         self._rule = builder.rule
+        self._attributes = coupon_attributes(builder, builder.catalog.attributes)
 
-    def build(self, conditions: Conditions, *, service: bool) -> dict[str, Mapping[str, Message]]:
-        """What is said by arm, then by language; without an experiment the only arm is ``."""
-        certain = frozenset(
-            name
-            for check in conditions.all
-            for name in check.expression.certain
-            if check.policies[name] != "pass" and self._builder.catalog.attributes.types[name].shape != "map"
-        )
+    def build(self, certain: frozenset[str], *, service: bool) -> dict[str, Mapping[str, Message]]:
+        """What is said by arm, then by language; without an experiment the only arm is ``. Empty: nothing is said.
+
+        `certain`: attributes that the conditions have made sure of.
+        """
+        if self._rule.say is None:
+            if self._rule.experiment is not None or self._rule.holdout is not None or self._rule.offer is not None:
+                message = "the rule says nothing to the shopper, so it can have no `offer`, `holdout` or `experiment`"
+                self._builder.say_at(("do",), "E111", message, "add a `say`, or remove them", key=True)
+            return {}
         said = by_arm(self._rule.say)
         written = self._builder.document.data["rules"][self._builder.index]
         if self._rule.experiment is None:
@@ -77,7 +81,7 @@ class Wording:
                 self._builder.say_at(("say",), "E111", f"the arm `{arm}` says nothing", why, key=True)
         return {arm: self._languages(("say", arm), messages, certain) for arm, messages in said.items()}
 
-    def _languages(self, loc: Loc, said: Mapping[str, schema.Message], certain: frozenset[str]) -> dict[str, Message]:
+    def _languages(self, loc: Loc, said: Mapping[str, Written], certain: frozenset[str]) -> dict[str, Message]:
         order = [code for code in self._builder.shared.languages if code in said]
         order += [code for code in said if code not in order]
         messages = {code: self._message((*loc, code), code, said[code], certain) for code in order}
@@ -87,7 +91,7 @@ class Wording:
                              f"who reads only that gets `{order[0]}`", key=True, severity="warning")  # fmt: skip
         return {code: message for code, message in messages.items() if message is not None}
 
-    def _message(self, loc: Loc, code: str, given: schema.Message, certain: frozenset[str]) -> Message | None:
+    def _message(self, loc: Loc, code: str, given: Written, certain: frozenset[str]) -> Message | None:
         try:
             language(code)
         except ValueError as error:
@@ -97,7 +101,7 @@ class Wording:
             text = getattr(given, part)
             if text is None:
                 continue
-            template, faults = check_template(text, self._builder.catalog.attributes, certain)
+            template, faults = check_template(text, self._attributes, certain)
             self._builder.diagnostics += at_faults(
                 self._builder.document, (*self._builder.loc, *loc, part), text, faults
             )

@@ -31,7 +31,7 @@ rules:
     assert (offer.only_while, offer.on_exit, offer.purpose) == ("inside", "withdraw", "in-store-offers")
     assert [stage.name for stage in decision.trace] == [
         "status", "consent", "trigger", "conditions", "windows", "quiet", "experiment", "competition",
-        "limits", "render", "send",
+        "limits", "budget", "render", "send",
     ]  # fmt: skip
 
 

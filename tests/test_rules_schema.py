@@ -9,8 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from proximity.document import parse
-from rules.json_schema import DIALECT, rules_schema, rules_schema_text
+from rules.catalog import Catalog
+from rules.json_schema import DIALECT, rules_schema, rules_schema_text, schema_of_tests, schema_of_tests_text
 from rules.load import load_rules
+from rules.testing.read import read_suite
 from tests.rules.support import CATALOG
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +27,12 @@ SCHEMA = Draft202012Validator(rules_schema())
 FORM = {"E101", "E102", "E103", "E104", "E105", "E106"}
 # Mistakes of form that a schema cannot see, because two values have to be compared.
 BEYOND = {
+    "approach-minutes.rules.yaml": "`5m` is a distance, and too short for one",
+    "approach-too-far.rules.yaml": "a distance that nobody approaches from",
+    "approach-too-soon.rules.yaml": "a time too short to tell",
+    "schedule-cron-backwards.rules.yaml": "a span that ends before it begins",
+    "schedule-cron-day.rules.yaml": "the name of a day in another language",
+    "schedule-cron-never.rules.yaml": "the 31st of February",
     "arms-90.rules.yaml": "the arms do not add to 100",
     "holdout-decimals.rules.yaml": "a percentage with three decimals; multiples of 0.01 are not exact in binary",
     "limit-calendar.rules.yaml": "a calendar window takes two durations only",
@@ -82,3 +90,32 @@ def test_the_schema_explains_what_a_name_does_not() -> None:
     for key in ("zone", "tag", "initial", "for", "during", "missing", "scope", "only_while", "on_exit", "group", "say"):
         assert "description" in found[key], key
     assert "null" not in json.dumps(found["say"])
+
+
+# -- test files -------------------------------------------------------------------------------------------------------
+
+SHIPPED_TESTS = ROOT / "config/schema/rule-tests-v1.json"
+TESTS_SCHEMA = Draft202012Validator(schema_of_tests())
+TEST_FILES = [
+    path
+    for folder in ("tests/rules/bad_tests", "config/rules")
+    for path in sorted((ROOT / folder).rglob("*.test.yaml"))
+    if not parse(path.read_text(), path.name).diagnostics
+]
+# Mistakes of form in test files that a schema cannot see.
+TESTS_BEYOND = {"no-clock.test.yaml": "the clock of the file, or of every test"}
+
+
+def test_the_schema_of_tests_is_a_schema_and_current() -> None:
+    Draft202012Validator.check_schema(schema_of_tests())
+    command = "proximity rules schema --tests > config/schema/rule-tests-v1.json"
+    assert SHIPPED_TESTS.read_text() == schema_of_tests_text(), f"run: {command}"
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_schema_of_tests_and_their_reader_agree(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    found = read_suite(Path(path.name), Catalog(), {}).diagnostics
+    codes = {one.code for one in found if one.mark.file == path.name and ": `given`" not in one.message}
+    problems = [error.message for error in TESTS_SCHEMA.iter_errors(parse(path.read_text(), path.name).data)]
+    assert bool(problems) == (bool(codes & FORM) and path.name not in TESTS_BEYOND), (codes, problems)

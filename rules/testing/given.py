@@ -1,18 +1,20 @@
 """`given` of a test: the values that hold, checked like the conditions that read them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proximity.document import Diagnostic, Document, Loc, did_you_mean
 from proximity.shape import check_shape
 from rules.attributes import BUILT_IN, Attributes, Type
+from rules.offer_schema import Budget as BudgetShape
+from rules.offers import Budget
 from rules.ruleset import RuleSet
-from rules.schema import CHANNELS
+from rules.say_schema import CHANNELS
 from rules.testing import shape
 from rules.values import show
 
-WORDS = ("arm", "channels", "consents", "holdout", "sent")
+WORDS = ("arm", "budget", "channels", "consents", "holdout", "sent")
 _PYTHON: dict[str, tuple[type, ...]] = {"string": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 
 
@@ -26,6 +28,7 @@ class Facts:
     channels: frozenset[str] = frozenset({"push", "inbox"})
     sent: tuple[shape.Before, ...] = ()
     arms: dict[str, str] = field(default_factory=dict)
+    budgets: dict[str, BudgetShape] = field(default_factory=dict)  # by rule, in place of the rule's own
     holdouts: dict[str, bool] = field(default_factory=dict)  # all of the rules; nobody is held out unawares
 
 
@@ -44,7 +47,9 @@ def read_given(
         facts.channels = facts.channels if said.channels is None else frozenset(said.channels)
         facts.consents, facts.sent, facts.arms = said.consents, tuple(said.sent), said.arm
         facts.holdouts = {rule.holdout.name: False for rule in ruleset.by_id.values() if rule.holdout}
+        facts.budgets = said.budget
         found += _compared(document, loc, said, ruleset, facts)
+        found += _budgets(document, loc, said, ruleset)
     attributes = ruleset.catalog.attributes
     for namespace, content in given.items():
         if namespace not in WORDS:
@@ -69,6 +74,35 @@ def _compared(document: Document, loc: Loc, said: shape.Words, ruleset: RuleSet,
             found.append(document.diagnostic((*loc, "holdout", i), "E501", f"no holdout `{name}`", hint))
         facts.holdouts[name] = True
     return found
+
+
+def _budgets(document: Document, loc: Loc, said: shape.Words, ruleset: RuleSet) -> list[Diagnostic]:
+    """Budgets of rules that give coupons."""
+    giving = {rule.id for rule in ruleset.by_id.values() if rule.offer is not None and rule.offer.coupon is not None}
+    return [
+        document.diagnostic(
+            (*loc, "budget", name), "E501", f"no rule `{name}` gives coupons", did_you_mean(name, giving), key=True
+        )
+        for name in said.budget
+        if name not in giving
+    ]
+
+
+def with_budgets(ruleset: RuleSet, budgets: Mapping[str, BudgetShape]) -> RuleSet:
+    """The same rules, with other bounds of what they may give away. What a test does not name stays as it is."""
+    if not budgets:
+        return ruleset
+    by_id = dict(ruleset.by_id)
+    for name, given in budgets.items():
+        offer = by_id[name].offer
+        assert offer is not None
+        budget = offer.budget or Budget(None, None, None, without=False)
+        if given.coupons is not None:
+            budget = replace(budget, coupons=given.coupons)
+        if given.spend is not None:
+            budget = replace(budget, spend=given.spend)
+        by_id[name] = replace(by_id[name], offer=replace(offer, budget=budget))
+    return ruleset.having(by_id)
 
 
 def _namespace(

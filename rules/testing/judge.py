@@ -1,6 +1,7 @@
 """Play a suite and compare what happened with what was expected."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,7 +55,7 @@ def judge(suite: Suite, pattern: "re.Pattern[str] | None" = None) -> list[Result
             results.append(Result(suite.file, line, name, _judge_window(suite.ruleset, line, case)))
     for test in suite.tests:
         if pattern is None or pattern.search(test.name):
-            results.append(Result(suite.file, test.line, test.name, _judge_test(suite.ruleset, test)))
+            results.append(Result(suite.file, test.line, test.name, _judge_test(test.ruleset or suite.ruleset, test)))
     return results
 
 
@@ -77,13 +78,14 @@ def _judge_window(ruleset: RuleSet, line: int, case: shape.WindowCase) -> tuple[
 
 def _judge_test(ruleset: RuleSet, test: Test) -> tuple[Failure, ...]:
     last = max(one.at for one in test.shape.expect)
-    played = SimulatedShop(ruleset, test.given).play(test.shape.events, last)
+    played = SimulatedShop(ruleset, test.given, test.shape.crowd).play(test.shape.events, last)
     failures: list[Failure] = []
     for expected, line in zip(test.shape.expect, test.expect_lines, strict=True):
         judged = _Judged(played, expected, line, zone_info(ruleset.places[test.given.store].store.timezone))
         judged.sent()
         judged.not_sent()
         judged.withdrawn()
+        judged.numbers()
         failures += judged.failures
     return tuple(failures)
 
@@ -165,6 +167,23 @@ class _Judged:
         last = max((at for at, _ in found), default=None)
         return list(dict.fromkeys(answer for at, answer in found if at == last))
 
+    def numbers(self) -> None:
+        """How many offers and coupons there were, and how many decisions were withheld, by reason."""
+        expected, delivered = self.expected, self._delivered()
+        got = {"offers_sent": len(delivered), "coupons_issued": sum(one.coupon is not None for one in delivered)}
+        for name, number in got.items():
+            wanted = getattr(expected, name)
+            if wanted is not None and wanted != number:
+                self._fail(name, (f"- {name}: {wanted}", f"+ {name}: {number}"), [])
+        if expected.not_sent_because:
+            reasons = Counter(one.reason for one in self.played.withheld if self._by_now(one.at))
+            if any(reasons[reason] != wanted for reason, wanted in expected.not_sent_because.items()):
+                lines = (
+                    "- " + _flow(dict(sorted(expected.not_sent_because.items()))),
+                    "+ " + _flow(dict(sorted(reasons.items()))),
+                )
+                self._fail("not_sent_because", lines, [])
+
     def withdrawn(self) -> None:
         """These rules' offers, and no others, were taken back by now."""
         if self.expected.withdrawn is None:
@@ -212,4 +231,4 @@ def _flow(values: dict[str, Any]) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:g}s"
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -1,6 +1,5 @@
 """Test files -> suites that can be played, or every mistake of the file."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import pydantic
 from proximity.document import Diagnostic, Document, Loc, did_you_mean, load
 from proximity.model import Sent, Shopper
 from proximity.shape import check_shape
-from rules.attributes import Attributes, attributes_of
+from rules.attributes import EVENT_NAME, Attributes, attributes_of, misfits
 from rules.catalog import Catalog, Store, Zone
 from rules.header import check_clock
 from rules.load import SUFFIX as RULES
@@ -19,8 +18,9 @@ from rules.load import load_documents, tidy
 from rules.ruleset import RuleSet
 from rules.schedule import Place
 from rules.testing import shape
-from rules.testing.given import Facts, read_given
+from rules.testing.given import Facts, read_given, with_budgets
 from rules.testing.simulate import Given
+from rules.trigger_schema import STORE
 
 SUFFIX = ".test.yaml"
 ANYBODY = "somebody"  # the shopper of a test that names none: agreed to everything, and nothing is known about him
@@ -38,6 +38,7 @@ class Test:
     shape: shape.Case
     given: Given
     expect_lines: tuple[int, ...] = ()
+    ruleset: RuleSet | None = None  # with the budgets of the test; None: that of the suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +100,9 @@ class _Reader:
         if not isinstance(self.document.data, dict):
             self._say((), "the file must be a mapping", "it begins with `tests:`", code="E106")
             return None
-        data = self._without_later(copy.deepcopy(self.document.data))
-        shaped, wrong = check_shape(self.document, shape.CaseFile, data=data)
+        shaped, wrong = check_shape(self.document, shape.CaseFile)
         self.found += tidy(wrong)
         return shaped if not self.found else None
-
-    def _without_later(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Take out what this version does not act on, and say so."""
-
-        def take(where: Any, key: str, loc: Loc) -> None:
-            if isinstance(where, dict) and key in where:
-                del where[key]
-                self._say((*loc, key), f"`{key}` is not available in this version", "remove it", code="E105", key=True)
-
-        tests = data.get("tests")
-        for i, case in enumerate(tests if isinstance(tests, list) else ()):
-            if not isinstance(case, dict):
-                continue
-            take(case, "crowd", ("tests", i))
-            take(case.get("given"), "budget", ("tests", i, "given"))
-            expect = case.get("expect")
-            for j, one in enumerate(expect if isinstance(expect, list) else ()):
-                for key in shape.LATER_EXPECT:
-                    take(one, key, ("tests", i, "expect", j))
-        return data
 
     # Fixtures
 
@@ -204,6 +184,7 @@ class _Reader:
         self.found += wrong
         if store is not None:
             self._zones(loc, case.events, store)
+        self._events(loc, case.events)
         self._rule_names(loc, case.expect, ruleset)
         if len(self.found) > before or start is None or store is None or shopper is None:
             return None
@@ -223,7 +204,8 @@ class _Reader:
             silence=shaped.silence,
         )
         lines = tuple(self.document.mark((*loc, "expect", j)).line for j in range(len(case.expect)))
-        return Test(case.name, self.document.mark(loc).line, case, given, lines)
+        line = self.document.mark(loc).line
+        return Test(case.name, line, case, given, lines, with_budgets(ruleset, facts.budgets))
 
     def _store(self, loc: Loc, name: str | None) -> Store | None:
         stores = {store.id: store for store in self.catalog.stores}
@@ -247,11 +229,32 @@ class _Reader:
     def _zones(self, loc: Loc, events: Sequence[shape.Event], store: Store) -> None:
         known = {zone.id for zone in store.zones}
         for i, event in enumerate(events):
-            for key in shape.EVENTS:
+            for key in (*shape.ZONE_EVENTS, "approach"):
                 name = getattr(event, key)
-                if name is not None and name not in known:
+                if name is not None and name not in known and (key, name) != ("approach", STORE):
                     message = f"{store.id} has no zone `{name}`"
                     self._say((*loc, "events", i, key), message, did_you_mean(name, known), code="E201")
+
+    def _events(self, loc: Loc, events: Sequence[shape.Event]) -> None:
+        """Events as they are declared."""
+        attributes = self.catalog.attributes
+        for i, event in enumerate(events):
+            here: Loc = (*loc, "events", i)
+            if event.event is None:
+                continue
+            if event.event not in attributes.events:
+                hint = did_you_mean(event.event, attributes.events) or "declare it under `events` in attributes.yaml"
+                self._say((*here, "event"), f"unknown event `{event.event}`", hint, code="E214")
+                continue
+            for key, value in event.data.items():
+                name = f"event.{key}"
+                if name not in attributes.events[event.event]:
+                    known = [one.removeprefix("event.") for one in attributes.events[event.event] - {EVENT_NAME}]
+                    text = f"`{event.event}` brings no `{key}`"
+                    self._say((*here, "data", key), text, did_you_mean(key, known), code="E204", key=True)
+                    continue
+                for place, wrong in misfits(name, attributes.types[name], value):
+                    self._say((*here, "data", key, *place), wrong, code="E207")
 
     def _rule_names(self, loc: Loc, expect: Sequence[shape.Expectation], ruleset: RuleSet) -> None:
         for i, one in enumerate(expect):

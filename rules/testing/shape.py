@@ -4,22 +4,26 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from proximity.document import did_you_mean
 from rules import values
 from rules.explain import REASONS
-from rules.forms import STRICT, Duration, Names, Slug
+from rules.forms import Duration, Model, Names, Slug, one_of, some_of
+from rules.offer_schema import Budget
+from rules.say_schema import CHANNELS
 
-_OFFSET = re.compile(r"(?:\d+\s*[smhd]\s*)+")
-EVENTS = ("enter", "seen", "exit")
+_OFFSET = re.compile(r"(?:\d+\s*(?:s|min|m|h|d)\s*)+")
+_METRES = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)")
+ZONE_EVENTS = ("enter", "seen", "exit", "cross")
+HAPPENINGS = (*ZONE_EVENTS, "approach", "event")
 
 
 def offset(value: Any) -> float:
     """`0s`, `90s`, `1m 30s` -> seconds after the start of the clock."""
     if not isinstance(value, str) or not _OFFSET.fullmatch(value):
         raise ValueError(f"{values.show(value)} is not a time of a test; write `0s`, `90s` or `1m 30s`")
-    return float(sum(int(number) * values.UNITS[unit] for number, unit in re.findall(r"(\d+)\s*([smhd])", value)))
+    return float(sum(int(number) * values.UNITS[unit] for number, unit in re.findall(r"(\d+)\s*(s|min|m|h|d)", value)))
 
 
 def instant(value: Any) -> datetime:
@@ -30,40 +34,100 @@ def instant(value: Any) -> datetime:
     return found
 
 
-Offset = Annotated[float, BeforeValidator(offset)]
-Instant = Annotated[datetime, BeforeValidator(instant)]
+def metres(value: Any) -> float:
+    """`380m`, `1.2km` -> metres."""
+    match = _METRES.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{values.show(value)} is not a distance; write `380m` or `1.2km`")
+    return float(match[1]) * (1000 if match[2] == "km" else 1)
 
 
-class Model(BaseModel):
-    """Unknown keys are errors, and nothing is converted in silence."""
+Offset = Annotated[
+    float,
+    BeforeValidator(offset),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_OFFSET.pattern}$", "examples": ["0s", "90s", "1m 30s"]}),
+]
+Metres = Annotated[
+    float,
+    BeforeValidator(metres),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(?:\.\d+)?\s*(?:m|km)$", "examples": ["380m"]}),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(instant),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*(?:Z|[+-]\d{2}:?\d{2})$",
+            "examples": ["2026-11-24T11:58:00+01:00"],
+        }
+    ),
+]
+EventName = Annotated[str, BeforeValidator(values.event_name), WithJsonSchema(values.EVENT_NAME_SCHEMA)]
 
-    model_config = STRICT
+
+def reason(value: Any) -> Any:
+    """A reason code."""
+    if isinstance(value, str) and value not in REASONS:
+        raise ValueError(f"there is no reason `{value}`; {did_you_mean(value, REASONS) or 'see docs/rules.md'}")
+    return value
+
+
+Reason = Annotated[str, BeforeValidator(reason), WithJsonSchema({"type": "string", "enum": sorted(REASONS)})]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Event(Model):
-    """What presence tells: a shopper comes into a zone, is seen there, leaves it."""
+    """What happens: a shopper comes into a zone, is seen there, leaves it, comes nearer, or the shop's systems tell of
+    something."""
+
+    model_config = one_of(*HAPPENINGS)
 
     at: Offset
+    """From the start of the test, as `0s` or `1m 30s`."""
     enter: str | None = None
+    """The zone."""
     seen: str | None = None
+    """The zone. Somebody who is seen without an `enter` was there already."""
     exit: str | None = None
+    """The zone."""
+    approach: str | None = None
+    """`store` or an outdoor zone, with `distance`, `eta` or both."""
+    cross: str | None = None
+    """The outdoor zone."""
+    event: EventName | None = None
+    """The name of the event; `data` is what it brings."""
     every: Duration | None = None
+    """A `seen` is repeated so often."""
     until: Offset | None = None
+    """A `seen` is repeated until then."""
     initial: bool = False
+    """The shopper is first heard of when already inside."""
+    distance: Metres | None = None
+    """Of an approach, as `380m`."""
+    eta: Duration | None = None
+    """Of an approach: the time to the arrival, as `4min`."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    """What an event brings, as rules see it under `event`."""
+    online: bool = False
+    """An event that happens in no store."""
 
     @model_validator(mode="after")
     def _one_thing(self) -> "Event":
-        given = [name for name in EVENTS if getattr(self, name) is not None]
+        given = [name for name in HAPPENINGS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError("needs one of enter, seen and exit, with the name of a zone")
+            raise ValueError(f"needs one of {', '.join(HAPPENINGS[:-1])} and {HAPPENINGS[-1]}")
+        for words, kind in ((("every", "until"), "seen"), (("initial",), "enter"), (("distance", "eta"), "approach"),
+                            (("data", "online"), "event")):  # fmt: skip
+            for word in words:
+                if word in self.model_fields_set and given != [kind]:
+                    raise ValueError(f"`{word}` belongs to `{kind}`, not to `{given[0]}`")
         if (self.every is None) != (self.until is None):
             raise ValueError("`every` and `until` belong together, as in {at: 5s, seen: bakery, every: 5s, until: 90s}")
-        if self.every is not None and given != ["seen"]:
-            raise ValueError("only `seen` repeats")
         if self.until is not None and self.until < self.at:
             raise ValueError("`until` is before `at`")
-        if self.initial and given != ["enter"]:
-            raise ValueError("only an `enter` can be `initial`")
+        if given == ["approach"] and self.distance is None and self.eta is None:
+            raise ValueError("say how near, as in {at: 0s, approach: store, distance: 380m}, or `eta: 4min`")
         return self
 
 
@@ -83,14 +147,7 @@ class NotSent(Model):
     """A rule that sent nothing, and why."""
 
     rule: Slug
-    because: str
-
-    @field_validator("because")
-    @classmethod
-    def _known(cls, reason: str) -> str:
-        if reason not in REASONS:
-            raise ValueError(f"there is no reason `{reason}`; {did_you_mean(reason, REASONS) or 'see docs/rules.md'}")
-        return reason
+    because: Reason
 
 
 class Expectation(Model):
@@ -98,12 +155,21 @@ class Expectation(Model):
 
     at: Offset
     sent: list[Sent] | None = None
-    not_sent: list[NotSent] = []
+    """All that was sent from the start until then."""
+    not_sent: list[NotSent] = Field(default_factory=list)
+    """Rules that sent nothing the last time they were asked."""
     withdrawn: list[Slug] | None = None
+    """The rules whose offers were taken back."""
+    coupons_issued: Count | None = None
+    """How many coupons were given out."""
+    offers_sent: Count | None = None
+    """How many offers were sent."""
+    not_sent_because: dict[Reason, Count] = Field(default_factory=dict)
+    """How many decisions were withheld, by reason."""
 
     @model_validator(mode="after")
     def _something(self) -> "Expectation":
-        if self.sent is None and self.withdrawn is None and not self.not_sent:
+        if not self.model_fields_set - {"at"}:
             raise ValueError("expects nothing; write `sent`, `not_sent` or `withdrawn`")
         return self
 
@@ -119,11 +185,12 @@ class Before(Model):
 class Words(Model):
     """The words of `given` that are not values."""
 
-    channels: list[str] | None = None
-    consents: dict[str, bool] = {}
-    sent: list[Before] = []
-    arm: dict[str, str] = {}
-    holdout: list[str] = []
+    channels: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"enum": list(CHANNELS)}})] | None = None
+    consents: dict[str, bool] = Field(default_factory=dict)
+    sent: list[Before] = Field(default_factory=list)
+    arm: dict[str, str] = Field(default_factory=dict)
+    budget: dict[str, Budget] = Field(default_factory=dict)
+    holdout: list[str] = Field(default_factory=list)
 
 
 class Faults(Model):
@@ -132,17 +199,39 @@ class Faults(Model):
     push_delay: Duration | None = None
 
 
+class Crowd(Model):
+    """Many shoppers to whom the same happens."""
+
+    shoppers: Annotated[int, Field(ge=1, le=10_000)]
+    """How many; each like the shopper of the test."""
+    same_instant: bool = True
+    """All at once; `false`: one after the other, a second apart."""
+
+
 class Case(Model):
     """One story and what is expected of it."""
 
     name: str = Field(min_length=1)
     shopper: Slug | None = None
+    """Without one it is somebody who agreed to everything and of whom nothing is known."""
     store: Slug | None = None
+    """Where; with one store it need not be said."""
     clock: Instant | None = None
-    given: dict[str, Any] = {}
+    """When `0s` is, if not at the clock of the file."""
+    given: dict[str, Any] = Field(default_factory=dict)
+    """What holds: values as in conditions, and `consents`, `channels`, `sent`, `arm`, `holdout`, `budget`."""
     faults: Faults = Faults()
+    crowd: Crowd | None = None
     events: list[Event] = Field(min_length=1)
     expect: list[Expectation] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _counts_for_a_crowd(self) -> "Case":
+        for one in self.expect if self.crowd is not None else ():
+            if one.sent or one.not_sent or one.withdrawn:
+                raise ValueError("of a crowd only numbers can be expected: write `offers_sent`, `coupons_issued` "
+                                 "or `not_sent_because`")  # fmt: skip
+        return self
 
 
 class WindowCase(Model):
@@ -160,11 +249,11 @@ class Person(Model):
 
     id: Slug
     name: str | None = None
-    languages: list[str] = []
+    languages: list[str] = Field(default_factory=list)
     timezone: str | None = None
-    attributes: dict[str, Any] = {}
-    consents: dict[str, bool] = {}
-    devices: list[Any] = []
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    consents: dict[str, bool] = Field(default_factory=dict)
+    devices: list[Any] = Field(default_factory=list)
 
 
 class Place(Model):
@@ -172,7 +261,7 @@ class Place(Model):
 
     id: Slug
     name: str = ""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
 
 
 class Shop(Model):
@@ -211,13 +300,15 @@ class Fixtures(Model):
 class CaseFile(Model):
     """A whole file."""
 
+    model_config = some_of("tests", "windows")
+
     version: Literal[1] = 1
     rules: Names = ()
     clock: Instant | None = None
     fixtures: Fixtures = Fixtures()
     silence: Duration = 20.0
-    windows: list[WindowCase] = []
-    tests: list[Case] = []
+    windows: list[WindowCase] = Field(default_factory=list)
+    tests: list[Case] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _some_with_a_clock(self) -> "CaseFile":
@@ -226,7 +317,3 @@ class CaseFile(Model):
         if self.clock is None and any(test.clock is None for test in self.tests):
             raise ValueError('`clock` is missing: say when the tests begin, as in clock: "2026-11-24T11:58:00+01:00"')
         return self
-
-
-# Words of the language that need budgets, which this version does not have.
-LATER_EXPECT = ("coupons_issued", "not_sent_because")

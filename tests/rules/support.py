@@ -24,6 +24,10 @@ attributes:
   cart: {total: float}
   order: {id: string, status: string}
   stock: map<string, int>
+events:
+  basket_add: {sku: string, category: string, price: float}
+  qr_scanned: {code: string}
+  order_ready: {}
 """
 
 
@@ -35,9 +39,10 @@ def attributes() -> Attributes:
 
 ZONES = (
     Zone("entrance", "Entrance"),
-    Zone("coffee-aisle", "Coffee", frozenset({"coffee", "food"})),
-    Zone("bakery", "Bakery", frozenset({"food"})),
-    Zone("tills"),
+    Zone("coffee-aisle", "Coffee", frozenset({"coffee", "food"}), outdoor=False),
+    Zone("bakery", "Bakery", frozenset({"food"}), outdoor=False),
+    Zone("tills", outdoor=False),
+    Zone("car-park", "Car park", frozenset({"parking"})),
 )
 PARIS = Store("paris", "Europe/Paris", "Paris", "FR", "Mo-Sa 09:00-20:00; PH off", ZONES)
 BERLIN = Store("berlin", "Europe/Berlin", "Berlin", "DE", None, (*ZONES[:2], Zone("garden")))
