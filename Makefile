@@ -7,13 +7,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test check format lock clean system-parts wheel
+.PHONY: demo test torture check format lock clean system-parts wheel
 
 demo: $(STAMP)
 	$(BIN)/proximity demo
 
 test: $(STAMP) system-parts check
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+# Killed at random moments, 200 times; prints a seed. Again: make torture KILLS=200 SEED=7
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture.run --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
+	PROXIMITY_TORTURE_GARBAGE=1000000 $(BIN)/pytest tests/integration/test_faults.py --timeout 3600
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -23,7 +23,8 @@ app = typer.Typer(
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Folder with site.yaml, zones.geojson, rules/ …")]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for the database, the broker and tokens.")]
 BrokerOption = Annotated[
-    str | None, typer.Option("--broker", help="Use this MQTT broker (mqtt://host:port) instead of the embedded one.")
+    str | None,
+    typer.Option("--broker", help="Use this broker (mqtt://… or nats://host:port) instead of the embedded one."),
 ]
 MqttPortOption = Annotated[
     int | None, typer.Option("--mqtt-port", help="Port of the embedded broker; 0: any free one.")

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proximity.context_files import load_context
 from proximity.document import Diagnostic, Document, load
 from proximity.errors import ConfigurationError
 from proximity.site.load import People, load_sites
 from proximity.site.model import Site
+from proximity.store.context import Value
 from rules.attributes import Attributes, attributes_of
 from rules.catalog import Catalog, Store, Zone
 from rules.load import SUFFIX, load_documents
 from rules.ruleset import RuleSet
+from rules.trigger_schema import STORE
 
 NO_ZONE = "E201"
 NO_NAMES = ("E202", "E203")  # stores, windows and segments that are not there; the other E2 codes need the attributes
@@ -25,6 +28,7 @@ class Configuration:
     sites: tuple[Site, ...]
     people: People
     ruleset: RuleSet
+    context: tuple[Value, ...] = ()  # values that rules read, until the shop's systems tell others
 
 
 def check_configuration(folder: Path) -> tuple[Configuration | None, list[Diagnostic]]:
@@ -32,11 +36,13 @@ def check_configuration(folder: Path) -> tuple[Configuration | None, list[Diagno
     sites = load_sites(folder)
     attributes, found = _attributes(folder / "attributes.yaml")
     rules = load_documents(_rule_documents(folder), catalog_of(sites.sites, attributes or Attributes()))
-    found = [*sites.diagnostics, *found, *_without_echoes(rules.diagnostics, sites.diagnostics, attributes)]
+    people = [one.id for one in sites.people.shoppers]
+    values, wrong = load_context(folder, attributes, [site.id for site in sites.sites], people)
+    found = [*sites.diagnostics, *found, *wrong, *_without_echoes(rules.diagnostics, sites.diagnostics, attributes)]
     found = sorted(set(found), key=lambda one: (one.sort_key, one.message))
     if rules.ruleset is None or any(one.severity == "error" for one in found):
         return None, found
-    return Configuration(folder, sites.sites, sites.people, rules.ruleset), found
+    return Configuration(folder, sites.sites, sites.people, rules.ruleset, values), found
 
 
 def load_configuration(folder: Path) -> Configuration:
@@ -70,7 +76,8 @@ def catalog_of(sites: Sequence[Site], attributes: Attributes) -> Catalog:
                 name=site.name,
                 country=site.country,
                 opening_hours=site.opening_hours,
-                zones=tuple(Zone(zone.id, zone.name, zone.tags) for zone in site.zones),
+                zones=tuple(Zone(zone.id, zone.name, zone.tags, zone.outdoor) for zone in site.zones),
+                located=site.lat is not None or any(zone.id == STORE and zone.outdoor for zone in site.zones),
             )
             for site in sites
         ),

@@ -77,6 +77,16 @@ class Document:
         chosen = own_key if key and own_key is not None else node
         return Mark(self.file, 1, 1) if chosen is None else _mark(self.file, chosen)
 
+    def line(self, loc: Sequence[str | int]) -> int:
+        """The line of a value. Like `mark`, for those who ask for thousands of them."""
+        node = self._root
+        for part in loc:
+            found = _child(node, part)
+            if found is None:
+                break
+            node = found[1]
+        return 1 if node is None else node.start_mark.line + 1
+
     def diagnostic(
         self,
         loc: Sequence[str | int],
@@ -107,12 +117,13 @@ class Document:
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
     """The key, if it has one, and the value at a step of a path. Of a key written twice, the first."""
-    if isinstance(node, yaml.MappingNode):
-        return next(
-            (pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode) and pair[0].value == part), None
-        )
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
-        return None, node.value[part]
+    kind = node.__class__
+    if kind is yaml.MappingNode:
+        for pair in node.value:  # type: ignore[union-attr] # a mapping has a value
+            if pair[0].value == part:  # the value of a key that is no plain word is a list, and equals no part
+                return pair  # type: ignore[no-any-return] # PyYAML's nodes have no types
+    elif kind is yaml.SequenceNode and isinstance(part, int) and 0 <= part < len(node.value):  # type: ignore[union-attr]
+        return None, node.value[part]  # type: ignore[union-attr]
     return None
 
 
@@ -136,8 +147,9 @@ class _Loader(yaml.CSafeLoader):
         return _DEFAULT_TAGS[kind]
 
 
+_TEXT = "tag:yaml.org,2002:str"
 _DEFAULT_TAGS = {
-    yaml.ScalarNode: "tag:yaml.org,2002:str",
+    yaml.ScalarNode: _TEXT,
     yaml.SequenceNode: "tag:yaml.org,2002:seq",
     yaml.MappingNode: "tag:yaml.org,2002:map",
 }
@@ -255,12 +267,13 @@ class _Builder:
 
     def build(self, node: yaml.Node) -> Any:
         self.count += 1
-        if self.count > MAX_NODES or id(node) in self.open:
+        plain = node.__class__ is yaml.ScalarNode
+        if self.count > MAX_NODES or (not plain and id(node) in self.open):
             if not any(d.code == "E004" for d in self.document.diagnostics):
                 self._say(node, "E004", "aliases repeat one another without end; write the parts out")
             return None
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+        if plain:
+            return node.value if node.tag is _TEXT else self._scalar(node)
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -282,10 +295,14 @@ class _Builder:
                 self._say(key_node, "E002", f"`{key}` is written twice", f"first on line {line}; keep one of them")
                 continue
             first[key] = key_node
-            data[key] = self.build(value_node)
+            if value_node.__class__ is yaml.ScalarNode and value_node.tag is _TEXT:  # as most are
+                self.count += 1
+                data[key] = value_node.value
+            else:
+                data[key] = self.build(value_node)
         return data
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
+    def _scalar(self, node: yaml.Node) -> Any:
         kind, text = node.tag.rsplit(":", 1)[-1], node.value
         if kind == "str":
             return text

@@ -10,6 +10,7 @@ from proximity.feed import Feed
 from proximity.ingest.decode import GatewayReport
 from proximity.ingest.offsets import Boot, Covered
 from proximity.presence.engine import Engine
+from proximity.presence.probe import State
 from proximity.site.model import Site
 from proximity.store import gateways
 from proximity.store.database import Store
@@ -33,6 +34,12 @@ class Gateways:
         self.writer: Writer | None = None  # None: nobody can be told anything
         self._config = wire.ConfigMessage(0)
         self._online: dict[str, bool] = {}  # "<site>/<gateway>" -> as presence was told
+        self._changes: list[State] = []
+
+    def changes(self) -> list[State]:
+        """What presence was told since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
 
     def tell(self, config: wire.ConfigMessage, sites: Iterable[Site]) -> None:
         """Put settings in force for every gateway, retained."""
@@ -61,6 +68,7 @@ class Gateways:
         for anchor, online in states.items():
             if self._online.get(anchor) is not online:
                 self._online[anchor] = online
+                self._changes.append(State(anchor, online, now))
                 engine.gateway_state(anchor, online, now)
 
     def lose(self, anchors: Iterable[str], engine: Engine, at: float) -> None:
@@ -68,6 +76,7 @@ class Gateways:
         for anchor in anchors:
             if self._online.get(anchor) is not False:
                 self._online[anchor] = False
+                self._changes.append(State(anchor, False, at))
                 engine.gateway_state(anchor, False, at)
 
     def _post(self, site: str, gateway: str, channel: str, message: msgspec.Struct) -> None:

@@ -1,4 +1,4 @@
-"""Work that goes by the clock: old history is purged."""
+"""Work that goes by the clock: old history is purged, coupons end."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -6,19 +6,24 @@ from collections.abc import Callable, Iterator
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from proximity.store import retention
+from proximity.store import coupons, retention
 from proximity.store.database import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
 PURGE_EVERY = 3600.0  # s
+SETTLE_EVERY = 5.0  # s; so long after its end a coupon's share is back in the budget
 
 
 @contextlib.contextmanager
-def housekeeping(store: Store, keep: float, clock: Callable[[], float]) -> Iterator[BackgroundScheduler]:
-    """Runs the jobs in a thread of their own while the context lasts. `keep`: seconds of history to keep."""
+def housekeeping(
+    store: Store, keep: float, clock: Callable[[], float], keep_observations: float = 86_400.0
+) -> Iterator[BackgroundScheduler]:
+    """Runs the jobs in a thread of their own while the context lasts. `keep`: seconds of history to keep;
+    `keep_observations`: of what explanations are made from."""
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None})
-    scheduler.add_job(purge, "interval", [store, keep, clock], seconds=PURGE_EVERY, id="purge")
+    scheduler.add_job(purge, "interval", [store, keep, clock, keep_observations], seconds=PURGE_EVERY, id="purge")
+    scheduler.add_job(settle_coupons, "interval", [store, clock], seconds=SETTLE_EVERY, id="coupons")
     scheduler.start()
     try:
         yield scheduler
@@ -26,13 +31,26 @@ def housekeeping(store: Store, keep: float, clock: Callable[[], float]) -> Itera
         scheduler.shutdown()
 
 
-def purge(store: Store, keep: float, clock: Callable[[], float]) -> dict[str, int]:
-    """Remove what is older than `keep` seconds; rows removed by table. A database that is busy is tried next time."""
+def purge(store: Store, keep: float, clock: Callable[[], float], keep_observations: float = 86_400.0) -> dict[str, int]:
+    """Remove what is older; rows removed by table. A database that is busy is tried next time."""
     try:
         removed = retention.purge(store, clock() - keep)
+        removed |= retention.purge_observations(store, clock() - keep_observations)
     except StoreError as error:
         log.warning("history was not purged; the next hour tries again", error=str(error))
         return {}
     if any(removed.values()):
         log.info("history purged", **removed)
     return removed
+
+
+def settle_coupons(store: Store, clock: Callable[[], float]) -> dict[str, int]:
+    """Let coupons follow their offers and the time; how many moved. A database that is busy is tried next time."""
+    try:
+        moved = coupons.settle(store, clock())
+    except StoreError as error:
+        log.warning("coupons were not settled; the next round tries again", error=str(error))
+        return {}
+    if any(moved.values()):
+        log.info("coupons settled", **moved)
+    return moved

@@ -6,7 +6,7 @@ from time import monotonic
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proximity.ingest.mqtt import MqttLink
+from proximity.ingest.link import BrokerLink
 from proximity.service import Service
 from proximity.store import gateways, outbox
 
@@ -14,7 +14,7 @@ from proximity.store import gateways, outbox
 class Metrics(Collector):
     """A Prometheus collector over one running service."""
 
-    def __init__(self, service: Service, link: MqttLink) -> None:
+    def __init__(self, service: Service, link: BrokerLink) -> None:
         self._service, self._link = service, link
 
     def collect(self) -> Iterable[Metric]:
@@ -46,6 +46,14 @@ class Metrics(Collector):
         for row in gateways.gateways(self._service.store):
             online.add_metric([row.site, row.gateway], float(row.state == "online"))
         yield online
+        ahead = GaugeMetricFamily(
+            "proximity_gateway_clock_ahead_seconds",
+            "By how much what a gateway heard in the last minutes came from the future",
+            labels=["site", "gateway"],
+        )
+        for anchor, by in vitals.clocks_ahead():
+            ahead.add_metric([*anchor.split("/", 1)], by)
+        yield ahead
         yield GaugeMetricFamily("proximity_broker_connected", "1 while the broker is", float(self._link.connected))
         yield GaugeMetricFamily("proximity_queue", "Messages received and not yet committed", len(self._service.inbox))
         if vitals.last_commit is not None:

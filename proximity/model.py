@@ -5,7 +5,7 @@ float seconds since the Unix epoch, UTC; all lengths are metres; all signal stre
 """
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,8 @@ Cause = Literal[
     "zone_changed",
     "zone_removed",
     "gateway_down",  # held through an offline gateway, then given up
-    "erased",  # the shopper withdrew or was erased
+    "withdrawn",  # the shopper took back every consent
+    "erased",  # the shopper was erased, or the device is another shopper's now
 ]
 Outcome = Literal["sent", "withheld"]
 
@@ -37,6 +38,13 @@ def derive_id(*parts: str | int | float) -> str:
     joined = b"".join([len(text).to_bytes(4, "big") + text for text in texts])
     number = int.from_bytes(hashlib.blake2b(joined, digest_size=16).digest(), "big") << 2  # 130 bits: 26 letters of 5
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+class DwellThreshold(NamedTuple):
+    """How long a stay has to last, and how long a time away does not end it."""
+
+    seconds: float
+    forgive: float = 0.0  # seconds away after which the time still counts from the first enter
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -154,6 +162,93 @@ class Offer(msgspec.Struct, frozen=True):
     service: bool = False  # class: service
 
 
+class Coupon(msgspec.Struct, frozen=True):
+    """What an offer is worth at the till. Its id is its decision's id. Amounts are hundredths of the currency's unit."""
+
+    id: str
+    code: str  # what the shopper shows: 17 letters and digits, the last one checks the others
+    rule: str
+    shopper: str
+    site: str
+    created: float
+    expires: float  # from then on the till says no
+    reserved_until: float  # from then on the budget has its share back
+    worth: int = 0  # the most it can cost, set aside in the budget; 0: not known beforehand
+    percent_off: float | None = None
+    amount_off: int | None = None
+    at_most: int | None = None  # of a percentage
+    currency: str | None = None  # ISO 4217
+    free: str | None = None  # what is given for nothing
+    text: str | None = None  # any other promise, for the person at the till
+    sku: str | None = None  # on this article
+    category: str | None = None  # on articles of this category; neither of the two: on the whole basket
+    chain: bool = False  # True: in every store; False: in the store where it was given
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """A limit as one decision has to meet it: fewer than `max` sends later than `after`."""
+
+    scope: Literal["rule", "store", "all"]
+    max: int
+    after: float
+    text: str  # "1 of this rule every 7d"
+    where: str = ""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a decision to send uses up. The commit takes all of it, or turns the decision into a no."""
+
+    decision: str
+    rule: str
+    shopper: str
+    site: str
+    at: float
+    caps: tuple[Cap, ...] = ()
+    coupon: bool = False  # takes one coupon out of the rule's budget
+    worth: int = 0  # and so much money, in hundredths
+    most_coupons: int | None = None  # the rule's budget, as its file says now
+    most_spend: int | None = None
+    per_shopper: int | None = None  # coupons of this rule that one shopper may hold or have redeemed
+    silent: bool = False  # says nothing to the shopper
+    ghost: bool = False  # held out: takes its place among the sends and nothing else
+    order: int = 0  # among the claims of one shopper: the place in which they were decided
+    where: str = ""
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """A shopper met a rule at the moment it would send: what results are counted from. Its id is its decision's id."""
+
+    id: str
+    rule: str
+    shopper: str
+    site: str
+    at: float
+    held: bool  # held out: a ghost, for comparison
+    holdout: str | None = None  # names, where the rule has them
+    experiment: str | None = None
+    arm: str | None = None
+    goal: str | None = None  # name of the event that the rule is after
+    until: float | None = None  # the goal counts before this
+    value: str | None = None  # path in the event's data: "basket.total"
+    points: int = 0  # that the shopper earned with the offer
+
+
+class StaffMessage(msgspec.Struct, frozen=True):
+    """A word to the people at a desk of the store."""
+
+    id: str  # derived from the decision and its place in `do`
+    decision: str
+    rule: str
+    shopper: str
+    site: str
+    zone: str
+    desk: str
+    text: str
+    created: float
+    expires: float
+    channel: str = "mqtt"  # mqtt | webhook
+
+
 class Sent(msgspec.Struct, frozen=True):
     """One sent offer, as limits count them."""
 
@@ -162,6 +257,7 @@ class Sent(msgspec.Struct, frozen=True):
     site: str
     at: float
     service: bool = False  # service messages use up no limit
+    silent: bool = False  # said nothing to the shopper: only the rule's own limits count it
 
 
 class Shopper(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """One running service: broker, store, pipeline, outbox and API, put together and taken apart in order."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from proximity import people_files
 from proximity.api.app import create_app
 from proximity.api.context import ApiContext
 from proximity.api.server import ApiServer, check_address
-from proximity.broker import EmbeddedBroker
 from proximity.clock import system_clock
+from proximity.collecting import collect_seldom
 from proximity.configuration import Configuration
 from proximity.data_folder import data_folder
 from proximity.delivery.channel import Channel
@@ -21,16 +22,18 @@ from proximity.delivery.inbox import InboxChannel
 from proximity.delivery.mqtt import MqttChannel
 from proximity.delivery.owntracks import OwnTracksChannel
 from proximity.delivery.routes import RouteSettings
+from proximity.delivery.staff import Desks, DeskTopic, DeskWebhook, Way
 from proximity.delivery.webhook import WebhookChannel
 from proximity.delivery.worker import OutboxWorker
 from proximity.feed import Feed
 from proximity.ingest.inbound import Inbox
-from proximity.ingest.mqtt import BrokerAddress, MqttLink
+from proximity.ingest.link import broker_link
 from proximity.jobs import housekeeping
 from proximity.live import LiveService
 from proximity.metrics import Metrics
 from proximity.model import Offer
 from proximity.reload import Watcher
+from proximity.schedules import scheduling
 from proximity.service import Service
 from proximity.settings import Settings
 from proximity.store import offers, outbox
@@ -83,27 +86,33 @@ def running(
         store.migrate()
         people_files.seed(store, configuration.people, clock())
 
-        broker_url = settings.broker
-        if broker_url is None:
-            broker = EmbeddedBroker(settings.data / "broker", settings.mqtt_port, settings.mqtt_host)
-            broker.start()
-            stack.callback(broker.stop)
-            broker_url = broker.url
-
         feed, inbox = Feed(), Inbox()
+        broker_url, link = broker_link(settings, inbox, clock, stack)
         routes = RouteSettings(webhook_url=settings.webhook_url)
-        link = MqttLink(BrokerAddress.parse(broker_url), inbox, clock)
-        service = Service(store, configuration, clock, inbox, feed, reorder=settings.reorder, route_settings=routes)
+        service = Service(
+            store,
+            configuration,
+            clock,
+            inbox,
+            feed,
+            reorder=settings.reorder,
+            route_settings=routes,
+            keep_observations=settings.keep_observations,
+        )
         channels: list[Channel] = [
             MqttChannel(link.publish),
             OwnTracksChannel(link.publish, service.device),
             InboxChannel(feed),
         ]
         secret = settings.webhook_secret()
-        if secret is not None:
-            channels.append(WebhookChannel(secret, clock))
+        ways: list[Way] = [DeskTopic(link.publish)]
+        if secret is not None and settings.webhook_url is not None:
+            webhook = WebhookChannel(secret, clock)
+            channels.append(webhook)
+            ways.append(DeskWebhook(webhook, settings.webhook_url))
         worker = OutboxWorker(store, channels, service, clock, feed=feed)
-        service.gateways.writer, service.on_offers = link, worker.wake
+        desks = Desks(store, ways, clock)
+        service.gateways.writer, service.on_offers = link, desks.waking(worker.wake)
 
         def apply(changed: Configuration) -> None:
             people_files.seed(store, changed.people, clock())
@@ -113,22 +122,28 @@ def running(
         registry = CollectorRegistry()
         registry.register(Metrics(service, link))
         live = LiveService(service, link, watcher)
-        token = settings.token()
+        token, till = settings.token(), settings.till()
         api = ApiServer(
-            create_app(ApiContext(store, feed, clock, token, live, registry)), settings.http_host, settings.http_port
+            create_app(ApiContext(store, feed, clock, token, live, till_token=till, registry=registry)),
+            settings.http_host,
+            settings.http_port,
         )
 
+        inbox.behind(-math.inf)  # presence stands still until the reader knows whether anything waits at the broker
+        stack.callback(link.stop)  # ends after the pipeline, to tell the broker of the last commit
         service.start()
         stack.callback(service.stop)
         worker.start()
         stack.callback(worker.stop)
+        stack.enter_context(desks.running())
         link.start()
-        stack.callback(link.stop)
         service.tell_gateways()
-        stack.enter_context(housekeeping(store, settings.keep_history, clock))
+        stack.enter_context(housekeeping(store, settings.keep_history, clock, settings.keep_observations))
+        stack.enter_context(scheduling(service.look_at_schedules))
         watcher.start()
         stack.callback(watcher.stop)
         api.start()
         stack.callback(api.stop)
+        collect_seldom()
         log.info("running", http=api.url, broker=broker_url, sites=len(configuration.sites))
         yield Running(settings, store, service, broker_url, api, token)

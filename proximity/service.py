@@ -3,6 +3,8 @@
 One thread owns it. Other threads look at presence under `lock`, and change people or configuration through it too.
 """
 
+import contextlib
+import math
 import threading
 import time
 from collections import Counter
@@ -10,30 +12,49 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 import structlog
 
+from proximity import telling
 from proximity.configuration import Configuration
-from proximity.delivery.routes import RouteSettings, reachable, routes
-from proximity.errors import BadMessage
+from proximity.deciding import Decider
+from proximity.delivery.routes import RouteSettings, routes
+from proximity.delivery.staff import copies
+from proximity.errors import BadMessage, ProximityError
 from proximity.feed import Feed
+from proximity.fences import FenceBook
 from proximity.gateways import Gateways, save_report
 from proximity.ingest.admission import Admission
-from proximity.ingest.decode import Decoder, GatewayReport
+from proximity.ingest.decode import Decoder, GatewayReport, Read
 from proximity.ingest.gateway_config import gateway_config
 from proximity.ingest.inbound import Inbound, Inbox
 from proximity.ingest.offsets import Offsets
-from proximity.model import Device, Sent, Transition, Whereabouts
-from proximity.presence.engine import Engine, Step
+from proximity.ingest.regions import RegionBook
+from proximity.keeper import Keeper
+from proximity.model import Device, Whereabouts
+from proximity.observed import Observed
+from proximity.presence.approach import Reaches
+from proximity.presence.engine import Step
+from proximity.presence.journal import Recorded
+from proximity.presence.ledger import Thresholds
+from proximity.presence.visits import Event
+from proximity.reacting import Reaction, Reactor
 from proximity.registry import Registry
+from proximity.site.model import Zone
 from proximity.store import commit as commits
-from proximity.store import history, people
+from proximity.store import context, observations, people
+from proximity.store.context import Value
 from proximity.store.database import Store, StoreError
-from rules.decide import Facts, Verdict, decide
+from rules.decide import Verdict
 
 log = structlog.get_logger(__name__)
 
-IDLE_WAIT = 0.05  # s an observation may wait for company
+IDLE_WAIT = 0.05  # s between looks for timers that are due, when nothing comes
+LONGEST_GATHER = 0.05  # s an observation may wait for company
 COMMIT_RETRY = 0.5  # s between attempts while the database cannot be written
+CLOCK_SHOWN = 300.0  # s for which health shows a gateway whose clock is ahead
+DAY = 86_400.0  # s
+CLOCK_BACK = 30.0  # s that the clock may be set back and presence just waits for the time to come round again
 TELL_WHEREABOUTS = 0.5  # s between looks at where everybody is, for pages that watch
 
 
@@ -47,6 +68,12 @@ class Vitals:
     last_commit: float | None = None  # monotonic
     commit_error: str | None = None
     turns: int = 0
+    ahead: dict[str, tuple[float, float]] = field(default_factory=dict)  # anchor -> s its clock is ahead, monotonic
+
+    def clocks_ahead(self) -> list[tuple[str, float]]:
+        """ "<site>/<anchor>" and seconds, of those whose sightings came from the future lately."""
+        since = time.monotonic() - CLOCK_SHOWN
+        return sorted((anchor, by) for anchor, (by, at) in dict(self.ahead).items() if at >= since)
 
     def taken(self, what: str) -> int:
         """Rows of sightings or fixes that came in, of devices known or not."""
@@ -66,6 +93,7 @@ class Service:
         *,
         reorder: float = 0.1,
         route_settings: RouteSettings | None = None,
+        keep_observations: float = DAY,
     ) -> None:
         self.store, self.clock, self.inbox, self.feed = store, clock, inbox, feed
         self.lock = threading.RLock()
@@ -73,66 +101,73 @@ class Service:
         self.gateways = Gateways()
         self.on_offers: Callable[[], None] = lambda: None  # wakes the outbox
         self.on_failure: Callable[[], None] = lambda: None  # the pipeline has ended and cannot go on
-        self.failure: StoreError | None = None
+        self.failure: ProximityError | None = None
         self._reorder, self._routes = reorder, route_settings or RouteSettings()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = 0.0
         self._offsets = Offsets(commits.load_offsets(store))
         self._decoder = Decoder(self._offsets, self._secret)
+        self._regions = RegionBook()
+        self._decider = Decider(store, self._routes)
+        self._reactor = Reactor(store, self._decider)
+        self._keeper = Keeper(store)
+        self._observed = Observed(keep_observations)
+        self.fences = FenceBook(store)
+        self._new_values: list[Value] = []  # told by the shop's systems, for the commit
+        self._heeded: tuple[Thresholds, Reaches] = ({}, {})  # what presence was told that rules listen to
         self._restore(configuration)
 
     # -- the pipeline ---------------------------------------------------------------------------------------------
 
-    def turn(self, messages: Sequence[Inbound]) -> None:
-        """One batch, all the way. Nothing is acknowledged before what it caused is committed."""
+    def turn(self, messages: Sequence[Inbound], until: float | None = math.inf) -> None:
+        """One batch, all the way. Nothing is acknowledged before what it caused is committed. `until`: as in Taken."""
         now = self.clock()
         read = self._decoder.read(messages)
         with self.lock:
-            batch, refused = self._admission.admit(read, now)
-            self.gateways.hear(read.gateways, read.reports, self._engine, now)
-            step = self._engine.step(batch, now - self._reorder)
-            verdicts = self._decide(step.transitions, now)
-            taken = len(batch.sightings) + len(batch.fixes)
-            outcome = self._outcome(step, verdicts, now) if taken or self._caused(step) else None
+            if self._engine.watermark - now > CLOCK_BACK:
+                self._begin_anew(now)
+            seen = self._seen_until(read, until, now)
+            batch, words, refused = self._admission.admit(read, now)
+            self.gateways.hear(read.gateways, read.reports, self._engine, seen)
+            self._observed.take(batch, words, self.gateways.changes(), self._engine, now)
+            for word in words:
+                self._engine.region_state(*word)
+            step = self._engine.step(batch, seen - self._reorder)
+            reaction = self._reactor.react(step.transitions, now, self._engine.inside, read.events, read.ticks)
+            verdicts = reaction.verdicts
+            taken = len(batch.sightings) + len(batch.fixes) + len(words)
+            outcome = self._outcome(step, reaction, now) if taken or self._caused(step, reaction) else None
+            self._new_values, counts = self._values(read)
             self._commit(outcome, step, verdicts, read.reports)
         self._acknowledge(messages, read.refused)
-        self._count(read.counts + refused, step, verdicts)
+        self._count(read.counts + refused + reaction.counts + counts, step, verdicts)
 
-    def _decide(self, transitions: Sequence[Transition], now: float) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        wanted = {t.shopper for t in transitions if self._ruleset.candidates(t).rules}
-        if not wanted:
-            return verdicts
-        since = now - self._ruleset.history_window()
-        sent: dict[str, list[Sent]] = {shopper: [] for shopper in wanted}
-        for one in history.sends(self.store, wanted, since):
-            sent[one.shopper].append(one)
-        for transition in transitions:
-            if transition.shopper not in wanted:
-                continue
-            shopper = transition.shopper
-            facts = Facts(
-                now=now,
-                shopper=self.registry.shoppers.get(shopper),
-                history=sent[shopper],
-                reachable=reachable(self.registry.carried_by(shopper), self._routes),
-                attributes={},
-            )
-            for verdict in decide(self._ruleset, transition, facts):
-                verdicts.append(verdict)
-                if verdict.counted is not None:
-                    sent[shopper].append(verdict.counted)
-        return verdicts
+    def _values(self, read: Read) -> tuple[list[Value], Counter[tuple[str, str]]]:
+        """Values that rules read from the next turn on, and counts of those that were refused."""
+        attributes = self._ruleset.catalog.attributes
+        sites = frozenset(site.id for site in self.configuration.sites) if read.context else frozenset()
+        return telling.admitted(read.context, self.registry, attributes, sites)
 
-    def _caused(self, step: Step) -> bool:
+    def _seen_until(self, read: Read, until: float | None, now: float) -> float:
+        """The moment up to which presence may look. It does not run ahead of messages that are still to be read, or
+        they would be late through no fault of theirs."""
+        if until is None:
+            until = float(max(np.max(rows.at(), initial=-math.inf) for rows in (read.sightings, read.fixes)))
+        return max(min(now, until), self._engine.watermark + self._reorder)
+
+    def _caused(self, step: Step, reaction: Reaction) -> bool:
         """Whether a turn without observations has something to commit all the same: a timer fired, a number covered."""
-        return bool(step.transitions or step.visits or step.late or self._offsets.changed())
+        observed = self._observed.due(self.clock())
+        return bool(step.transitions or step.visits or step.late or reaction or self._offsets.changed() or observed)
 
-    def _outcome(self, step: Step, verdicts: Sequence[Verdict], now: float) -> commits.Outcome:
-        """What has to be committed."""
+    def _outcome(self, step: Step, reaction: Reaction, now: float, whole: bool = False) -> commits.Outcome:
+        """What has to be committed. `whole`: presence was told what its journal does not know, or must forget."""
+        kept = self._keeper.note(self._engine, now, whole)
+        verdicts = reaction.verdicts
         offers = [verdict.offer for verdict in verdicts if verdict.offer is not None]
         covered = self._offsets.changed()
+        rows, states = self._observed.flush() if whole or self._observed.due(now) else ([], [])
         return commits.Outcome(
             transitions=step.transitions,
             visits=step.visits,
@@ -143,13 +178,20 @@ class Service:
                 for offer in offers
                 for delivery in routes(offer, self.registry.carried_by(offer.shopper), self._routes)
             ],
+            claims=[verdict.effects.claim for verdict in verdicts if verdict.effects.claim is not None],
+            coupons=[verdict.coupon for verdict in verdicts if verdict.coupon is not None],
+            exposures=[verdict.effects.exposure for verdict in verdicts if verdict.effects.exposure is not None],
+            staff=copies((word for verdict in verdicts for word in verdict.effects.messages), self._routes),
+            memory=reaction.memory,
             late=step.late,
             offsets=[
                 commits.GatewayOffset(*boot, seq=one.seq, ahead=sorted(one.ahead), messages=one.messages, rows=one.rows)
                 for boot, one in covered.items()
             ],
-            checkpoint=self._engine.checkpoint(),
-            watermark=self._engine.watermark,
+            observations=rows,
+            states=states,
+            entry=kept.entry,
+            checkpoint=kept.checkpoint,
             at=now,
         )
 
@@ -165,6 +207,7 @@ class Service:
             try:
                 for report in reports:
                     save_report(self.store, self.feed, report)
+                context.put(self.store, self._new_values, self.clock(), telling.SOURCE)
                 committed = commits.commit(self.store, outcome) if outcome else None
                 break
             except StoreError as error:
@@ -174,10 +217,14 @@ class Service:
                 log.error("cannot commit; trying again", error=str(error))
                 if self._stopping.wait(COMMIT_RETRY):
                     raise
+        if self._new_values:
+            self._new_values = []
+            self.context_changed()
         self.vitals.commit_error = None
         self.vitals.last_commit = time.monotonic()
         if outcome is None or committed is None:
             return
+        self._keeper.settled(self._engine, outcome.at)
         self.gateways.acknowledge(self._offsets.changed())
         self._offsets.settle()
         self._announce(committed, step, verdicts)
@@ -189,8 +236,9 @@ class Service:
                 self.feed.publish("transition", msgspec.to_builtins(transition))
         for verdict in verdicts:
             if verdict.decision.id in committed.decisions:
-                self.feed.publish("decision", msgspec.to_builtins(verdict.decision))
-        if committed.deliveries or committed.withdrawn:
+                decision = committed.turned.get(verdict.decision.id, verdict.decision)
+                self.feed.publish("decision", msgspec.to_builtins(decision))
+        if committed.deliveries or committed.withdrawn or any(verdict.effects.messages for verdict in verdicts):
             self.on_offers()
 
     @staticmethod
@@ -224,43 +272,91 @@ class Service:
         with self.lock:
             before = self.registry.agreed
             self._load_people()
+            ended = Step()
             for shopper in sorted(before - self.registry.agreed):
-                self._settle(self._engine.forget(shopper, self.clock()))
+                self._observed.forget(shopper)
+                observations.forget(self.store, shopper)
+                ended.add(self._engine.forget(shopper, self.clock(), Event.WITHDRAWN))
+            if before - self.registry.agreed:
+                self._settle(ended, whole=True)
             self.tell_gateways()
 
     def erase(self, shopper: str) -> bool:
         """End the shopper's visits and delete every row about him. False when there is no such shopper."""
         with self.lock:
-            self._engine.forget(shopper, self.clock())  # how his visits end is deleted with the rest
+            self._observed.forget(shopper)
             erased = people.erase(self.store, shopper)
-            self._settle(Step())
+            self._engine.forget(shopper, self.clock())  # how his visits end is nobody's business any more
+            self._settle(Step(), whole=True)
             self._load_people()
             self.tell_gateways()
         return erased
 
+    def context_changed(self) -> None:
+        """Values that rules read were written to the store: the next decision looks again."""
+        self._decider.context.stale = True
+
     def configure(self, configuration: Configuration) -> None:
         """Put a checked configuration in force: visits, timers and limits of what is unchanged go on."""
-        with self.lock:
+        with self.fences.changing, self.lock:
             self._use(configuration)
-            step = self._engine.set_sites(configuration.sites, self.clock())
-            self._engine.set_thresholds(self._ruleset.thresholds())
+            step = self._engine.set_sites(self.configuration.sites, self.clock())
+            self._listen(self._ruleset.thresholds(), self._ruleset.reaches())
+            self._keeper.hurry()
             self._settle(step)
             self.tell_gateways()
+
+    def file_zones(self, site: str) -> frozenset[str]:
+        """Ids of a site's zones in the files."""
+        return frozenset(zone.id for one in self._files.sites if one.id == site for zone in one.zones)
+
+    def change_fences(self, site: str, put: Sequence[Zone] = (), remove: Sequence[str] = ()) -> int:
+        """Store fences of a site and take some away, and put that in force; how many were taken away. What costs with
+        the number of all fences is done before the pipeline has to wait."""
+        with self.fences.changing:
+            removed = self.fences.change(site, put, remove, self.clock())
+            configuration = self.fences.merged(self._files)
+            heeded = self.fences.heeded(configuration, self._heeded, site, put, remove)
+            with self.lock:
+                self.configuration, self._ruleset = configuration, configuration.ruleset
+                self._use_rules()
+                step = self._engine.set_sites(configuration.sites, self.clock())
+                self._listen(*heeded)
+                self._keeper.hurry()
+                self._settle(step)
+        return removed
+
+    def _listen(self, thresholds: Thresholds, reaches: Reaches) -> None:
+        """Tell presence what rules listen to, when that is other than before: it looks at every open visit then."""
+        if (thresholds, reaches) != self._heeded:
+            self._engine.set_thresholds(thresholds)
+            self._engine.set_reaches(reaches)
+            self._heeded = (thresholds, reaches)
+
+    def look_at_schedules(self) -> int:
+        """Let the schedules that have come into the pipeline; how many."""
+        with self.lock:
+            ticks = self._reactor.come(self.clock())
+        for tick in ticks:
+            if not self.inbox.put(Inbound("schedule", msgspec.json.encode(tick), self.clock()), COMMIT_RETRY):
+                self._reactor.look_again()
+        return len(ticks)
 
     def tell_gateways(self) -> None:
         """Post the settings in force to every gateway."""
         self.gateways.tell(gateway_config(self.registry.agreed_devices()), self.configuration.sites)
 
-    def _settle(self, step: Step) -> None:
+    def _settle(self, step: Step, whole: bool = False) -> None:
         """Decide and commit what a change from outside brought about."""
         now = self.clock()
-        verdicts = self._decide(step.transitions, now)
-        self._commit(self._outcome(step, verdicts, now), step, verdicts, ())
+        reaction = self._reactor.react(step.transitions, now, self._engine.inside)
+        self._commit(self._outcome(step, reaction, now, whole), step, reaction.verdicts, ())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Take turns in a thread of its own."""
+        self._keeper.start()
         self._thread = threading.Thread(target=self.run, name="pipeline", daemon=True)
         self._thread.start()
 
@@ -269,21 +365,43 @@ class Service:
         self._stopping.set()
         if self._thread:
             self._thread.join(10)
+            if not self._thread.is_alive():
+                with self.lock:
+                    self._flush()
+                    self._keeper.close(self._engine, self.clock(), orderly=self.failure is None)
+
+    def _flush(self) -> None:
+        """Write what was observed and waits for company. It is not worth a second attempt."""
+        kept, states = self._observed.flush()
+        if self.failure is None and (kept or states):
+            with contextlib.suppress(StoreError):
+                commits.commit(self.store, commits.Outcome(observations=kept, states=states, at=self.clock()))
 
     def run(self) -> None:
         """Turns until `stop`."""
+        gather = 0.0
         while not self._stopping.is_set():
-            # While a turn runs, messages gather: batches grow with the load by themselves.
-            messages = self.inbox.take(IDLE_WAIT)
+            # While a turn runs, messages gather: batches grow with the load by themselves. When turns are short, the
+            # first message waits for others as long as the last turn took, so that half of the time is spent waiting.
+            messages, until = self.inbox.take(IDLE_WAIT, gather)
+            began = time.monotonic()
             try:
-                self.turn(messages)
+                self.turn(messages, until)
             except StoreError as error:
-                if not self._stopping.is_set():
-                    self.failure = error
-                    self.on_failure()
+                self._fail(error)
                 return  # nothing of the turn was acknowledged
+            except Exception as error:  # a fault of ours: better an end that is seen than a service that is deaf
+                log.exception("the pipeline has failed")
+                self._fail(ProximityError(f"a fault ended the pipeline: {type(error).__name__}: {error}"))
+                return
+            gather = min(time.monotonic() - began, LONGEST_GATHER)
             self.vitals.turns += 1
             self._tell_whereabouts()
+
+    def _fail(self, error: ProximityError) -> None:
+        if not self._stopping.is_set():
+            self.failure = error
+            self.on_failure()
 
     def _tell_whereabouts(self) -> None:
         if self.feed.watched and time.monotonic() - self._told > TELL_WHEREABOUTS:
@@ -294,24 +412,44 @@ class Service:
 
     def _restore(self, configuration: Configuration) -> None:
         self._use(configuration)
-        checkpoint = commits.load_checkpoint(self.store)
+        sites = self.configuration.sites
         # Time begins now: a position that the broker has retained from yesterday is not live.
-        self._engine = Engine(configuration.sites, self._ruleset.thresholds(), now=self.clock() - self._reorder)
-        if checkpoint is None:
+        now = self.clock() - self._reorder
+        self._heeded = (self._ruleset.thresholds(), self._ruleset.reaches())
+        self._engine, went_on = self._keeper.restore(lambda: self._new_engine(now), sites)
+        if not went_on:
             return
-        self._engine.restore(checkpoint.state)
         # Deaf since the last commit: until a gateway is heard again its silence says nothing about any shopper.
-        anchors = (f"{site.id}/{anchor.id}" for site in configuration.sites for anchor in site.anchors)
-        self.gateways.lose(anchors, self._engine, checkpoint.watermark)
+        anchors = (f"{site.id}/{anchor.id}" for site in sites for anchor in site.anchors)
+        self.gateways.lose(anchors, self._engine, self._engine.watermark)
+
+    def _new_engine(self, now: float) -> Recorded:
+        thresholds, reaches = self._heeded
+        engine = Recorded(self.configuration.sites, thresholds, now=now)
+        engine.set_reaches(reaches)
+        return engine
+
+    def _begin_anew(self, now: float) -> None:
+        """The clock was set back. Presence never goes back; it would be blind until the time comes round again."""
+        before = self._engine.watermark
+        log.error("the clock went back; presence begins anew, and open visits end", seconds=round(before - now))
+        self._engine = self._new_engine(now - self._reorder)
+        self._keeper.anew(self._engine, self.configuration.sites, before)
 
     def _use(self, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self._ruleset = configuration.ruleset
+        self._files = configuration  # without the fences that the API put
+        self.configuration = self.fences.merged(configuration)
+        self._ruleset = self.configuration.ruleset
         self._load_people()
 
     def _load_people(self) -> None:
         self.registry = Registry(self.store)
-        self._admission = Admission(self.configuration.sites, self.registry.agreed_devices())
+        self._admission = Admission(self._files.sites, self.registry.agreed_devices(), self._regions)
+        self._use_rules()
+
+    def _use_rules(self) -> None:
+        self._decider.use(self._ruleset, self.registry, self.configuration.context)
+        self._reactor.use(self._ruleset, self.registry, (site.id for site in self.configuration.sites), self.clock())
 
     def _secret(self, device_id: str) -> str | None:
         return self.registry.secret(device_id)  # of the registry of this moment
@@ -319,5 +457,6 @@ class Service:
     def _count(self, counts: Counter[tuple[str, str]], step: Step, verdicts: Sequence[Verdict]) -> None:
         self.vitals.counts.update(counts)
         self.vitals.counts.update({("presence", name): count for name, count in step.counts.items()})
+        self.vitals.ahead.update({anchor: (by, time.monotonic()) for anchor, by in step.ahead.items()})
         self.vitals.transitions.update(transition.kind for transition in step.transitions)
         self.vitals.decisions.update(verdict.decision.reason or "sent" for verdict in verdicts)

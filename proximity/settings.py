@@ -22,9 +22,9 @@ class Settings(BaseSettings):
     config: Path = Path("config")  # the folder with site.yaml, zones.geojson, rules/ …
     data: Path = Path("data")  # database, embedded broker, tokens; made with mode 0700
     database: str | None = None  # SQLAlchemy URL; None: SQLite in `data`
-    broker: str | None = None  # mqtt://[user:password@]host[:port]; None: the embedded one
+    broker: str | None = None  # mqtt://[user:password@]host[:port], or nats://…; None: the embedded one
     mqtt_host: str = "127.0.0.1"  # where the embedded broker listens; beyond loopback only on purpose
-    mqtt_port: int = pydantic.Field(1883, ge=0, le=65535)  # 0: any free port
+    mqtt_port: int = pydantic.Field(1883, ge=0, le=65535)  # 0: any free port; with nats://, that of its MQTT listener
     http_host: str = "127.0.0.1"
     http_port: int = pydantic.Field(8080, ge=0, le=65535)  # 0: any free port
     reorder: float = pydantic.Field(
@@ -33,7 +33,10 @@ class Settings(BaseSettings):
     webhook_url: str | None = None  # where offers are posted for rules that deliver by `webhook`
     webhook_secret_file: Path | None = None  # the key of the webhook's HMAC, mode 0600
     operator_token: str | None = None  # None: made at the first start, kept in `data`/operator.token
+    till_token: str | None = None  # for tills, which only redeem; None: made at the first start, `data`/till.token
     keep_history: float = pydantic.Field(90 * 86400.0, gt=0)  # visits, transitions and decisions are purged after this
+    # What was observed of devices is kept this long, so that presence can be explained; 0: not at all
+    keep_observations: float = pydantic.Field(86400.0, ge=0)
     log_json: bool = False
 
     @pydantic.field_validator("webhook_url")
@@ -52,6 +55,10 @@ class Settings(BaseSettings):
     def token(self) -> str:
         """The operator's token, made and stored with mode 0600 when there is none yet."""
         return self.operator_token or _kept_secret(self.data / "operator.token")
+
+    def till(self) -> str:
+        """The tills' token, made and stored with mode 0600 when there is none yet."""
+        return self.till_token or _kept_secret(self.data / "till.token")
 
     def webhook_secret(self) -> bytes | None:
         """The webhook's key; None without a webhook. ProximityError when the file cannot be used."""

@@ -5,7 +5,7 @@ gateway can load it.
 """
 
 import re
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ MAX_PAYLOAD = 1 << 20  # bytes; a second of a busy gateway is about 20 kB, so a 
 # Names and numbers go into tables as they come: their size is bounded here, once.
 Boot = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Ms = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]  # what a double holds exactly
 Version = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{0,64}$")]
 
 Up = Literal["sightings", "fixes", "status", "health"]
@@ -35,7 +36,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     """One device in one sample: `["ibeacon:…", 1764000000123, -67.5, 3, -59]`."""
 
     device: str  # canonical device id
-    time: int  # clock "synced": ms since the epoch; "unsynced": age in ms when the message was sent
+    time: Ms  # clock "synced": ms since the epoch; "unsynced": age in ms when the message was sent
     rssi: float  # dBm, mean over the sample
     count: int = 1  # packets in the sample
     power: float | None = None  # measured power at 1 m, dBm
@@ -56,7 +57,7 @@ class FixRow(msgspec.Struct, frozen=True, array_like=True):
     """One phone position relayed by a gateway: `["owntracks:ada/phone", 1764000000123, 48.85, 2.35, 12.0]`."""
 
     device: str
-    time: int  # as in Row
+    time: Ms  # as in Row
     lat: float  # degrees
     lon: float  # degrees
     accuracy: float | None = None  # metres
@@ -144,6 +145,50 @@ class OfferMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = 1
 
 
+class DeskMessage(msgspec.Struct, frozen=True):
+    """`proximity/v1/<site>/desks/<desk>`: a word to the staff."""
+
+    id: str  # the same when it comes twice
+    desk: str
+    text: str
+    rule: str
+    site: str
+    zone: str
+    created: int  # ms since the epoch
+    expires: int  # ms since the epoch
+    v: int = 1
+
+
+class ContextMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`proximity/v1/<site>/context`: values that rules read, of the store or of somebody or something in it."""
+
+    values: dict[str, dict[str, Any]]  # namespace -> name -> value; null takes a value back
+    shopper: str | None = None
+    product: str | None = None
+    rule: str | None = None
+    valid_for: Annotated[float, msgspec.Meta(gt=0)] | None = None  # seconds; None: until told otherwise
+    v: Literal[1] = 1
+
+
+EventName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$", max_length=64)]
+Subject = Annotated[str, msgspec.Meta(min_length=1, max_length=160)]
+
+
+class EventMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`proximity/v1/<site>/events`: something that the shop's systems tell of, of one shopper. On `proximity/v1/events`
+    it happened in no store, unless `site` names one."""
+
+    name: EventName
+    id: Subject | None = None  # the sender's own; the same id is the same event
+    shopper: Subject | None = None  # one of the three says of whom
+    device: Subject | None = None  # canonical device id
+    order: Subject | None = None  # as `order.id` among the values that rules read
+    site: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    at: int | None = None  # ms since the epoch; None: now
+    data: Annotated[dict[str, Any], msgspec.Meta(max_length=64)] = {}  # what rules see as event.<name>
+    v: Literal[1] = 1
+
+
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     "sightings": SightingsMessage,
     "fixes": FixesMessage,
@@ -153,6 +198,9 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "config": ConfigMessage,
     "commands": CommandMessage,
     "offers": OfferMessage,
+    "desks": DeskMessage,
+    "context": ContextMessage,
+    "events": EventMessage,
 }
 
 _M = TypeVar("_M", bound=msgspec.Struct)
@@ -181,6 +229,39 @@ def offers_topic(shopper: str) -> str:
     return f"{PREFIX}/shoppers/{shopper}/offers"
 
 
+def desk_topic(site: str, desk: str) -> str:
+    """Where the people at a desk listen."""
+    return f"{PREFIX}/{site}/desks/{desk}"
+
+
+def context_topic(site: str) -> str:
+    """Where a store's systems tell values."""
+    return f"{PREFIX}/{site}/context"
+
+
+def events_topic(site: str | None = None) -> str:
+    """Where a store's systems, or those of the whole chain, tell what happens."""
+    return f"{PREFIX}/events" if site is None else f"{PREFIX}/{site}/events"
+
+
+def parse_events_topic(topic: str) -> tuple[bool, str | None]:
+    """Whether it is one of `events_topic`, and the store that it names."""
+    words = topic.split("/")
+    if "/".join(words[:2]) != PREFIX or words[-1] != "events" or len(words) not in (3, 4):
+        return False, None
+    if len(words) == 3:
+        return True, None
+    return bool(SLUG.match(words[2])), words[2]
+
+
+def parse_context_topic(topic: str) -> str | None:
+    """The store of a `context_topic`; None for any other topic."""
+    words = topic.split("/")
+    if len(words) != 4 or "/".join(words[:2]) != PREFIX or words[3] != "context" or not SLUG.match(words[2]):
+        return None
+    return words[2]
+
+
 def parse_gateway_topic(topic: str) -> GatewayTopic:
     """The reverse of `gateway_topic`. BadMessage("topic") for anything else."""
     words = topic.split("/")
@@ -194,14 +275,27 @@ def encode(message: msgspec.Struct) -> bytes:
     return _encoder.encode(message)
 
 
+_events = msgspec.json.Decoder(EventMessage | list[EventMessage], strict=True)
+
+
+def decode_events(payload: bytes) -> list[EventMessage]:
+    """One event or a list of them. BadMessage as by `decode`."""
+    found = _decode(_events, payload)
+    return found if isinstance(found, list) else [found]
+
+
 def decode(kind: type[_M], payload: bytes) -> _M:
     """A payload as `kind`. BadMessage("too_large" | "json" | "shape") when it is none; never anything else."""
+    message: _M = _decode(_decoders[kind], payload)
+    return message
+
+
+def _decode(decoder: Any, payload: bytes) -> Any:
     if len(payload) > MAX_PAYLOAD:
         raise BadMessage("too_large", f"{len(payload)} bytes")
     try:
-        message: _M = _decoders[kind].decode(payload)
+        return decoder.decode(payload)
     except msgspec.ValidationError as error:
         raise BadMessage("shape", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage("json", str(error)) from error
-    return message

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,8 +18,10 @@ from proximity.api.context import ApiContext
 from proximity.errors import BadMessage
 from proximity.feed import Feed
 from proximity.model import (
+    Coupon,
     Decision,
     Device,
+    Exposure,
     Offer,
     Shopper,
     Stage,
@@ -30,12 +32,16 @@ from proximity.model import (
     derive_id,
 )
 from proximity.site.model import Anchor, Site, Wall, Zone
-from proximity.store import gateways, people
+from proximity.store import fences, gateways, people, tables
+from proximity.store.bulk import insert_new
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, open_store
 from proximity.store.outbox import Delivery
+from rules import offers_codes as codes
+from rules.attributes import Attributes, load_attributes
 
 TOKEN = "operator-token-of-the-tests"
+TILL = "till-token-of-the-tests"
 NOON = 1_764_155_040.0  # 2025-11-26 12:04 in Paris
 
 
@@ -48,6 +54,14 @@ def _zone(key: str, name: str, outline: Any, **more: Any) -> Zone:
     return Zone(id=key, site="marais", name=name, outline=outline, **more)
 
 
+ATTRIBUTES = """
+attributes:
+  weather: {temp_c: float, rain: bool}
+  cart: {total: float}
+  stock: map<string, int>
+  product: {name: string}
+scopes: {cart: shopper, product: product}
+"""
 ZONES = (
     _zone("entrance", "Entrance", rectangle(7.0, 0.0, 5.0, 3.2)),
     _zone("coffee-aisle", "Coffee", rectangle(0.6, 4.6, 5.2, 5.6), tags=frozenset({"coffee"})),
@@ -140,6 +154,7 @@ class FakeLive:
         self.condition = Condition()
         self.changed: list[str] = []
         self.errors: str | None = None
+        self.context_changes = 0
 
     def sites(self) -> Sequence[Site]:
         return (MARAIS, LYON)
@@ -162,6 +177,18 @@ class FakeLive:
     def people_changed(self, shopper: str) -> None:
         self.changed.append(shopper)
 
+    def tracked(self, devices: Collection[str]) -> frozenset[str]:
+        known = people.everybody(self.store)
+        owners = {one.id: known[one.shopper] for one in people.devices(self.store)}
+        return frozenset(name for name in devices if name in owners and any(owners[name].consents.values()))
+
+    def file_zones(self, site: str) -> frozenset[str]:
+        return frozenset(zone.id for one in (MARAIS, LYON) if one.id == site for zone in one.zones)
+
+    def change_fences(self, site: str, put: Sequence[Zone], remove: Sequence[str]) -> int:
+        fences.put(self.store, put, NOON)
+        return fences.remove(self.store, site, remove) if remove else 0
+
     def erase(self, shopper: str) -> None:
         self.places = {device: row for device, row in self.places.items() if row.shopper != shopper}
         people.erase(self.store, shopper)
@@ -171,6 +198,20 @@ class FakeLive:
             Rule("welcome", "Coffee is on us", "marketing-fr", "live", "enter entrance"),
             Rule("coffee-linger", "Coffee aisle, 20 % off", "marketing-fr", "live", "dwell 60 s in coffee-aisle"),
         )
+
+    def attributes(self) -> Attributes:
+        found, wrong = load_attributes(ATTRIBUTES, "attributes.yaml")
+        assert found is not None, wrong
+        return found
+
+    def context_changed(self) -> None:
+        self.context_changes += 1
+
+    def budgets(self) -> dict[str, tuple[int | None, tuple[int, str] | None]]:
+        return {"coffee-linger": (5000, (1_200_000, "EUR")), "new": (None, None)}
+
+    def splits(self) -> dict[tuple[str, str], dict[str, float]]:
+        return {("holdout", "global"): {"holdout": 0.1, "everybody": 0.9}}
 
     def rules_version(self) -> str:
         return "7f3a91"
@@ -198,7 +239,9 @@ class House:
             if anchor.kind == "gateway":
                 state = "offline" if anchor.id == "tea-north" else "online"
                 gateways.put_status(self.store, "marais", anchor.id, state, "1.0.0", now - 4)
-        self.context = ApiContext(self.store, self.feed, lambda: self.now, TOKEN, self.live, submit_timeout=60.0)
+        self.context = ApiContext(
+            self.store, self.feed, lambda: self.now, TOKEN, self.live, till_token=TILL, submit_timeout=60.0
+        )
 
     def close(self) -> None:
         """Give the database back."""
@@ -265,6 +308,21 @@ class House:
         self._store(transition, [decision], [offer])
         self.feed.publish("offer", msgspec.to_builtins(offer))
         return offer
+
+    def grant(self, offer: Offer, **worth: Any) -> Coupon:
+        """A coupon for an offer that was sent, by a rule with a goal."""
+        coupon = Coupon(
+            offer.id, codes.code(b"key", offer.id), offer.rule, offer.shopper, offer.site, self.now, self.now + 2700.0,
+            self.now + 2700.0, **(worth or {"percent_off": 20.0, "sku": "KONA-250"}),
+        )  # fmt: skip
+        exposure = Exposure(
+            offer.id, offer.rule, offer.shopper, offer.site, self.now, held=False, goal="redeemed",
+            until=self.now + 86_400.0, value="basket.total",
+        )  # fmt: skip
+        with self.store.begin() as connection:
+            insert_new(connection, tables.coupons, [{**msgspec.structs.asdict(coupon), "state": "issued"}])
+            insert_new(connection, tables.exposures, [msgspec.structs.asdict(exposure)])
+        return coupon
 
     def withdraw(self, offer: Offer, reason: str = "left_zone") -> None:
         """Take an offer back."""

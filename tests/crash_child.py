@@ -1,9 +1,10 @@
 """A service reduced to store and outbox, to be killed: `python -m tests.crash_child URL LEDGER LAST`.
 
-It goes on where the store's checkpoint stands, commits one story after another up to number LAST, says "<number>" on
+It goes on where the store's journal ends, commits one story after another up to number LAST, says "<number>" on
 standard output when a commit has returned, and writes every hand-over to LEDGER before it returns to the worker.
 """
 
+import dataclasses
 import os
 import sys
 import time
@@ -13,7 +14,8 @@ from contextlib import contextmanager
 from proximity.delivery.worker import OutboxWorker
 from proximity.model import Offer, Shopper
 from proximity.store import outbox, people
-from proximity.store.commit import commit, load_checkpoint
+from proximity.store.checkpoints import Entry, load_journal
+from proximity.store.commit import commit
 from proximity.store.database import Store, open_store
 from proximity.store.outbox import Delivery
 from tests.store_house import NOW, story
@@ -61,11 +63,11 @@ def main(url: str, ledger: str, last: int) -> None:
     with opened(url) as store:
         worker = OutboxWorker(store, [Ledger(ledger)], Everywhere(), lambda: NOW + last + 1)
         worker.start()
-        checkpoint = load_checkpoint(store)
         # One step back: what was committed and not yet acknowledged is processed again.
-        first = 0 if checkpoint is None else max(int(checkpoint.watermark - NOW), 0)
+        first = max(sum(1 for _ in load_journal(store, 0)) - 1, 0)
         for number in range(first, last):
-            commit(store, story(started=NOW + number, channels=("mqtt",), expires=NOW + 1e9))
+            told = story(started=NOW + number, channels=("mqtt",), expires=NOW + 1e9)
+            commit(store, dataclasses.replace(told, entry=Entry(number + 1, b"story %d" % number)))
             worker.wake()
             print(number, flush=True)  # noqa: T201 - the acknowledgement
         while outbox.counts(store)["queued"]:

@@ -46,7 +46,7 @@ def shop(*zones: Zone, presence: PresenceOptions | None = None) -> Site:
         lon=LON,
         zones=(*indoor_zones(), *zones),
         anchors=anchors(),
-        presence=presence or PresenceOptions(),
+        presence=presence or PresenceOptions(locator="strongest"),  # quick, and its times are easily told
     )
 
 

@@ -12,8 +12,9 @@ from proximity.api import geo
 from proximity.api.app import create_app
 from proximity.api.counts import count
 from proximity.api.security import COOKIE
-from proximity.model import Device, Whereabouts
-from proximity.store import outbox, people
+from proximity.model import Device, Fix, Whereabouts
+from proximity.observations import Batch
+from proximity.store import observations, outbox, people
 from tests.api_house import MARAIS, NOON, TOKEN, House, call, condition
 
 API = "/api/v1"
@@ -48,8 +49,14 @@ PROTECTED = [
     ("POST", "/shoppers/ada/devices"),
     ("DELETE", "/shoppers/ada/devices/app:fay"), ("GET", "/shoppers/ada/offers"),
     ("GET", "/shoppers/ada/explain?rule=x"),
+    ("GET", "/fences?site=marais"), ("PUT", "/fences?site=marais"), ("DELETE", "/fences?site=marais&id=x"),
+    ("POST", "/positions"),
+    ("GET", "/presence/explain?device=app:ada&at=12:04"),
     ("GET", "/visits"), ("GET", "/transitions"), ("GET", "/decisions"), ("GET", "/decisions/x"),
     ("GET", "/decisions/x/explain"), ("GET", "/rules"), ("GET", "/deliveries/dead"), ("POST", "/deliveries/x/requeue"),
+    ("POST", "/events"),
+    ("GET", "/budgets"), ("GET", "/coupons/x"), ("POST", "/coupons/x/redeem"), ("GET", "/context"), ("PUT", "/context"),
+    ("GET", "/results"), ("GET", "/experiments"),
 ]  # fmt: skip
 
 
@@ -419,6 +426,35 @@ def test_pages_load_nothing_from_elsewhere() -> None:
 def test_a_device_of_a_shopper_is_shown_without_its_owner_elsewhere(house: House, app: FastAPI) -> None:
     people.put_device(house.store, Device("mac:aa:bb:cc:dd:ee:ff", "ada", "mac"))
     assert "aa:bb" not in call(app, "GET", f"{API}/sites/marais").text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "detail"),
+    [
+        ("device=app:ada&at=12:04", 404, "no observations are kept"),
+        ("device=app:adda&at=12:04", 404, "did you mean app:ada"),
+        ("device=app:ada&at=noon", 404, "write a time of day"),
+        ("device=app:ada", 422, ""),
+        ("device=app:ada&at=12:04&watch=0", 422, ""),
+    ],
+)
+def test_why_a_device_was_where_it_was_needs_observations(
+    house: House, app: FastAPI, query: str, status: int, detail: str
+) -> None:
+    answer = call(app, "GET", f"{API}/presence/explain?{query}", operator=True)
+    assert is_problem(answer, status)
+    assert detail in answer.json()["detail"]
+
+
+def test_why_a_device_was_where_it_was(house: House, app: FastAPI) -> None:
+    fixes = [Fix("app:ada", 48.8571, 2.3561, NOON + second, 8.0) for second in range(20)]
+    rows = Batch.of(fixes=fixes, owners={"app:ada": "ada"})
+    with house.store.begin() as connection:
+        observations.put(house.store, connection, observations.pack([rows]))
+    answer = call(app, "GET", f"{API}/presence/explain?device=app:ada&at={NOON + 10:.0f}", operator=True).json()
+    assert answer["seen"]["shopper"] == "ada"
+    assert answer["sentences"][0].startswith("Entered car-park at 12:04:00: a position 45 m inside")
+    assert answer["timezone"] == "Europe/Paris"
 
 
 def test_the_document_is_complete(app: FastAPI) -> None:

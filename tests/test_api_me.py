@@ -127,6 +127,32 @@ def test_positions_that_cannot_be(house: House, app: FastAPI, change: dict[str, 
     assert call(app, "POST", path(house, "ada", "/position"), json={**FIX, **change}).status_code == 422
 
 
+SHELF = {"uuid": "7c0b0b52-3f0e-4a54-9b5f-2f1c6a7d8e90", "major": 2, "minor": 1, "rssi": -61.5}
+
+
+def test_the_shelf_beacons_that_i_hear_go_through_the_one_door(house: House, app: FastAPI) -> None:
+    people.remove_device(house.store, "app:ada")
+    body = {"beacons": [SHELF, {**SHELF, "minor": 2}], "at": NOON - 1}
+    assert call(app, "POST", path(house, "ada", "/beacons"), json=body).json() == {"accepted": True}
+    ((topic, payload),) = house.live.submitted
+    report = read_app(topic, payload, NOON)
+    assert [(one.beacon, one.rssi, one.at) for one in report.sightings] == [
+        (f"ibeacon:{SHELF['uuid']}:2:1", -61.5, NOON - 1),
+        (f"ibeacon:{SHELF['uuid']}:2:2", -61.5, NOON - 1),
+    ]
+    assert people.device(house.store, "app:ada") is not None
+
+
+@pytest.mark.parametrize(
+    "beacon", [{"rssi": 0}, {"rssi": 5}, {"major": 70000}, {"uuid": "none"}, {"minor": "1"}, {"who": "ada"}]
+)
+def test_beacons_that_cannot_be(house: House, app: FastAPI, beacon: dict[str, object]) -> None:
+    body = {"beacons": [{**SHELF, **beacon}]}
+    assert call(app, "POST", path(house, "ada", "/beacons"), json=body).status_code == 422
+    people.set_consent(house.store, "ada", "in-store-offers", False, NOON, "shopper")
+    assert call(app, "POST", path(house, "ada", "/beacons"), json={"beacons": [SHELF]}).status_code == 403
+
+
 def test_i_am_forgotten(house: House, app: FastAPI) -> None:
     house.send(house.hear("ada", "coffee-aisle"), "coffee-linger", "20 % off", "Two bags left")
     house.place("ada", "coffee-aisle")

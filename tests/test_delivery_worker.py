@@ -1,6 +1,7 @@
 """The outbox worker: what it asks before each send, what it does when a channel fails, and that lanes are apart."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,7 +314,7 @@ def test_an_erased_shopper_gets_nothing(store: Store) -> None:
     worker = made(store, channel)
     (row,) = outbox.due(store, NOW + 5)
     people.erase(store, "ada")
-    assert worker._attempt(channel, row, lambda: NOW + 5).result == "gone"
+    assert worker._attempt(channel, row, lambda: NOW + 5, time.monotonic()).result == "gone"
     assert worker.run_once(NOW + 5) == 0
     assert channel.sent == []
 

@@ -80,7 +80,7 @@ def test_it_is_asyncapi_3() -> None:
 
 
 def test_every_channel_has_one_operation_in_the_right_direction() -> None:
-    up = set(get_args(wire.Up))
+    up = {*get_args(wire.Up), "context", "events"}
     seen, retained = [], set()
     for name, operation in ASYNCAPI["operations"].items():
         channel = operation["channel"]["$ref"].removeprefix("#/channels/")
@@ -96,12 +96,21 @@ def test_every_channel_has_one_operation_in_the_right_direction() -> None:
     assert retained == {"status", "acked", "config"}
 
 
+# Topics that are no gateway's.
+ELSEWHERE = {
+    "offers": wire.offers_topic("{shopper}"),
+    "desks": wire.desk_topic("{site}", "{desk}"),
+    "context": wire.context_topic("{site}"),
+    "events": wire.events_topic("{site}"),
+}
+
+
 def test_every_topic_and_message_of_the_code() -> None:
     assert ASYNCAPI["channels"].keys() == wire.MESSAGES.keys()
-    assert set(get_args(wire.Up)) | set(get_args(wire.Down)) | {"offers"} == wire.MESSAGES.keys()
+    assert set(get_args(wire.Up)) | set(get_args(wire.Down)) | ELSEWHERE.keys() == wire.MESSAGES.keys()
     for kind, message in wire.MESSAGES.items():
         channel = ASYNCAPI["channels"][kind]
-        address = wire.offers_topic("{shopper}") if kind == "offers" else f"{wire.PREFIX}/{{site}}/{{gateway}}/{kind}"
+        address = ELSEWHERE.get(kind, f"{wire.PREFIX}/{{site}}/{{gateway}}/{kind}")
         assert channel["address"] == address
         assert channel["messages"].keys() == {kind}
         payload = follow(channel["messages"][kind])["payload"]

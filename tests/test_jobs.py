@@ -31,6 +31,16 @@ def test_a_busy_database_is_tried_again_next_time(store: Store, monkeypatch: pyt
 
 def test_the_job_is_scheduled_while_the_service_runs(store: Store) -> None:
     with jobs.housekeeping(store, 1.0, lambda: NOW) as scheduler:
-        (job,) = scheduler.get_jobs()
-        assert job.id == "purge"
+        assert sorted(job.id for job in scheduler.get_jobs()) == ["coupons", "purge"]
     assert not scheduler.running
+
+
+def test_coupons_are_settled(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(store, story("ada", started=NOW - 3600))
+    assert jobs.settle_coupons(store, lambda: NOW)["expired"] == 1
+
+    def busy(*_: object) -> dict[str, int]:
+        raise StoreError("locked", temporary=True)
+
+    monkeypatch.setattr("proximity.jobs.coupons.settle", busy)
+    assert jobs.settle_coupons(store, lambda: NOW) == {}

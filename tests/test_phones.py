@@ -9,15 +9,17 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from proximity.errors import BadMessage, ProximityError
 from proximity.model import Fix
 from proximity.phones import app, owntracks, provisioning, sealed, traccar
-from proximity.phones.report import Heard, PhoneTransition, Report
+from proximity.phones.report import Heard, PhoneTransition, Region, Report
 
 NOW = 1_764_000_000.0
 ADA = "owntracks:ada/phone"
 UUID = "f7826da6-4fa2-4e98-8024-bc5b71e0893e"
+SHOP = Region(45.7, 4.8, 50.0, "Shop", None, 1700000001.0)
 
 
 def no_secret(device: str) -> str | None:
@@ -128,7 +130,15 @@ def test_owntracks_bad_topic(topic: str) -> None:
             Report(ADA, "beacon", ignored="rssi_unknown"),
         ),
         ({"_type": "waypoint", "desc": "Shop", "lat": 45.7, "lon": 4.8, "rad": 50, "tst": 1700000001},
+         Report(ADA, "waypoint", regions=(SHOP,))),
+        ({"_type": "waypoint", "desc": "Shop", "lat": -1000000, "lon": 4.8, "rad": 50}, # how phones delete one
          Report(ADA, "waypoint", ignored="waypoint")),
+        ({"_type": "waypoint", "desc": "Shelf", "lat": 45.7, "lon": 4.8, "uuid": UUID, "tst": 1700000001},
+         Report(ADA, "waypoint", ignored="waypoint")),
+        ({"_type": "waypoints", "waypoints": [{"desc": "Shop", "lat": "45.7", "lon": "4.8", "rad": "50", "rid": "1f",
+          "tst": 1700000001}, 7, {"desc": "Home"}]},
+         Report(ADA, "waypoints", regions=(structs.replace(SHOP, region="1f"),))),
+        ({"_type": "waypoints", "waypoints": "none"}, Report(ADA, "waypoints", ignored="waypoints")),
         ({"_type": "waypoints", "waypoints": []}, Report(ADA, "waypoints", ignored="waypoints")),
         ({"_type": "lwt", "tst": 1763990000}, Report(ADA, "lwt", ignored="lwt")),
         ({"_type": "status", "iOS": {"version": "18"}}, Report(ADA, "status", ignored="status")),
@@ -421,6 +431,50 @@ def test_app(message: dict[str, Any], fix: Fix) -> None:
 def test_app_bad(payload: bytes, reason: str) -> None:
     with pytest.raises(BadMessage) as caught:
         app.read("app/ada", payload, NOW)
+    assert caught.value.reason == reason
+
+
+SHELF = {"uuid": UUID, "major": 2, "minor": 1, "rssi": -61}
+ON_SHELF = f"ibeacon:{UUID}:2:1"
+
+
+@pytest.mark.parametrize(
+    ("message", "report"),
+    [
+        ({"beacons": [SHELF]}, Report("app:ada", "beacons", sightings=(Heard(ON_SHELF, -61.0, NOW),))),
+        (
+            {"beacons": [SHELF, {**SHELF, "minor": 2, "at": NOW - 3}, {**SHELF, "rssi": 0}], "at": NOW - 1},
+            Report(
+                "app:ada",
+                "beacons",
+                sightings=(Heard(ON_SHELF, -61.0, NOW - 1), Heard(f"ibeacon:{UUID}:2:2", -61.0, NOW - 3)),
+            ),
+        ),
+        (
+            {"beacons": [SHELF], "lat": 45.76, "lon": 4.83},
+            Report("app:ada", "beacons", (Fix("app:ada", 45.76, 4.83, NOW),), (Heard(ON_SHELF, -61.0, NOW),)),
+        ),
+        ({"beacons": []}, Report("app:ada", "beacons")),
+    ],
+)
+def test_a_page_that_hears_shelf_beacons(message: dict[str, Any], report: Report) -> None:
+    assert app.read("app/ada", json.dumps(message).encode(), NOW) == report
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"beacons": "many"}, "shape"),
+        ({"beacons": [7]}, "shape"),
+        ({"beacons": [SHELF] * 101}, "shape"),
+        ({"beacons": [{"rssi": -60}]}, "beacon"),
+        ({"beacons": [SHELF], "lat": 95, "lon": 4.83}, "position"),
+        ({"beacons": [{**SHELF, "at": "soon"}]}, "time"),
+    ],
+)
+def test_a_page_that_hears_nonsense(message: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        app.read("app/ada", json.dumps(message).encode(), NOW)
     assert caught.value.reason == reason
 
 

@@ -8,13 +8,30 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
-from proximity.api import history, me, operations, pages, phones, problems, shoppers, sites
+from proximity.api import (
+    context_values,
+    coupons,
+    fences,
+    history,
+    me,
+    operations,
+    pages,
+    phones,
+    positions,
+    presence,
+    problems,
+    results,
+    shop_events,
+    shoppers,
+    sites,
+)
 from proximity.api.context import ApiContext
 from proximity.api.counts import Counter
 from proximity.api.events import Closing
 from proximity.api.security import Shield
 
 PREFIX = "/api/v1"
+BULK = 16 << 20  # bytes: a hundred thousand positions, ten thousand fences
 DESCRIPTION = """Who is where, what the rules decided and why, and the offers that came of it.
 
 Times are seconds since the epoch in UTC, lengths metres. Errors are problem details (RFC 9457)."""
@@ -38,7 +55,21 @@ def create_app(context: ApiContext) -> FastAPI:
     app.state.closing = Closing()
     app.state.phones = phones.PhoneMetrics(context.registry)
     problems.install(app)
-    parts = [(PREFIX, part.router) for part in (sites, shoppers, history, operations, me)]
+    tables = (
+        sites,
+        fences,
+        positions,
+        shoppers,
+        history,
+        presence,
+        coupons,
+        context_values,
+        shop_events,
+        results,
+        operations,
+        me,
+    )
+    parts = [(PREFIX, part.router) for part in tables]
     parts += [("", router) for router in (operations.metrics_router, phones.router, pages.router)]
     for prefix, router in parts:
         app.include_router(router, prefix=prefix)
@@ -48,7 +79,7 @@ def create_app(context: ApiContext) -> FastAPI:
         for route in router.routes
         if isinstance(route, APIRoute)
     ]
-    app.add_middleware(Shield)
+    app.add_middleware(Shield, bulk={f"{PREFIX}/fences": BULK, f"{PREFIX}/positions": BULK})
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

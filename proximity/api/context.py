@@ -3,7 +3,7 @@
 Everything here may be called from several threads at once: routes run on a pool.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from proximity.feed import Feed
 from proximity.model import Device, Whereabouts
-from proximity.site.model import Site
+from proximity.site.model import Site, Zone
 from proximity.store.database import Store
+from rules.attributes import Attributes
 
 
 class RuleSummary(Protocol):
@@ -76,12 +77,40 @@ class Live(Protocol):
         """Forget a shopper everywhere: presence first, then the store."""
         ...
 
+    def tracked(self, devices: Collection[str]) -> frozenset[str]:
+        """Which of these devices may leave a trace: registered, of shoppers who agreed."""
+        ...
+
+    def file_zones(self, site: str) -> frozenset[str]:
+        """Ids of a site's zones in the files, with which no fence may clash."""
+        ...
+
+    def change_fences(self, site: str, put: Sequence[Zone], remove: Sequence[str]) -> int:
+        """Store fences of a site, take some away, and put that in force: how many were taken away."""
+        ...
+
     def rules(self) -> Sequence[RuleSummary]: ...
 
     def rules_version(self) -> str: ...
 
     def rules_errors(self) -> str | None:
         """The text of a refused reload; None when the files and the set in force agree."""
+        ...
+
+    def attributes(self) -> Attributes:
+        """What the rules in force may read."""
+        ...
+
+    def context_changed(self) -> None:
+        """Values that rules read were written to the store."""
+        ...
+
+    def budgets(self) -> Mapping[str, tuple[int | None, tuple[int, str] | None]]:
+        """Rule -> its bounds in coupons and in (hundredths, currency), of the rules that give coupons."""
+        ...
+
+    def splits(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        """("experiment" or "holdout", name) -> the share of each arm, by the rules in force."""
         ...
 
     def health(self) -> Health: ...
@@ -96,5 +125,6 @@ class ApiContext:
     clock: Callable[[], float]  # seconds since the epoch
     token: str  # the operator's
     live: Live
+    till_token: str | None = None  # of the tills; None: they use the operator's
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     submit_timeout: float = 10.0  # s a phone waits for the commit before it is told to send again

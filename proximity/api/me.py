@@ -11,16 +11,17 @@ from starlette.responses import Response
 from proximity.api.context import ApiContext
 from proximity.api.convert import consent_out
 from proximity.api.events import EventStream
+from proximity.api.my_coupons import my_coupon, qr_picture
 from proximity.api.my_schemas import MeOut, MyOffer, MyOffers, MyPlace, MySharing
 from proximity.api.phones import hand_on
 from proximity.api.problems import ProblemError, responses
 from proximity.api.schemas import ConsentOut
 from proximity.api.security import Context
-from proximity.api.values import ConsentBody, Key, Limit, PositionBody, Purpose, Token
+from proximity.api.values import BeaconsBody, ConsentBody, Key, Limit, PositionBody, Purpose, Token
 from proximity.feed import Event
 from proximity.model import Device, Shopper
 from proximity.site.model import Site
-from proximity.store import offers, people
+from proximity.store import coupons, offers, people
 from proximity.store.offers import StoredOffer
 
 router = APIRouter(prefix="/me/{token}", tags=["shopper's own page"], responses=responses(404, 422))
@@ -111,10 +112,20 @@ def read_me(context: Context, me: Me, accept_language: Annotated[str | None, Hea
 
 
 @router.get("/offers")
-def my_offers(context: Context, me: Me, limit: Limit = 50) -> MyOffers:
+def my_offers(request: Request, context: Context, me: Me, limit: Limit = 50) -> MyOffers:
     """My offers, newest first, also those that are over."""
     sites = _names(context)
-    return MyOffers(items=[_offer(sites, one) for one in offers.offers(context.store, me.id, limit, None)])
+    mine = offers.offers(context.store, me.id, limit, None)
+    held = coupons.of_offers(context.store, (one.offer.id for one in mine))
+    now, page = context.clock(), str(request.url.path).removesuffix("/offers")
+    return MyOffers(
+        items=[
+            _offer(sites, one).model_copy(update={"coupon": my_coupon(held[one.offer.id], now, page)})
+            if one.offer.id in held
+            else _offer(sites, one)
+            for one in mine
+        ]
+    )
 
 
 def _offer(sites: dict[str, Site], stored: StoredOffer) -> MyOffer:
@@ -136,6 +147,19 @@ def _offer(sites: dict[str, Site], stored: StoredOffer) -> MyOffer:
         state_reason=stored.state_reason,
         seen=stored.seen,
     )
+
+
+@router.get(
+    "/offers/{offer}/qr.svg",
+    response_class=Response,
+    responses={200: {"description": "The picture.", "content": {"image/svg+xml": {"schema": {"type": "string"}}}}},
+)
+def my_coupon_picture(context: Context, me: Me, offer: Key) -> Response:
+    """The code of my coupon as a QR code, for the scanner at the till."""
+    found = coupons.of_offers(context.store, [offer]).get(offer)
+    if found is None or found.coupon.shopper != me.id:
+        raise ProblemError(404, "There is no such coupon.")
+    return Response(qr_picture(found.coupon.code), media_type="image/svg+xml")
 
 
 @router.post("/offers/{offer}/seen", status_code=204, response_class=Response)
@@ -163,14 +187,27 @@ def _register(context: ApiContext, device: Device) -> None:
     context.live.people_changed(device.shopper)
 
 
-@router.post("/position", responses=responses(403, 503))
-async def my_position(context: Context, me: Me, body: PositionBody) -> MySharing:
-    """Where I am, by my browser: taken only while I agree to something that needs it."""
+async def _tell(context: ApiContext, me: Shopper, message: dict[str, Any]) -> MySharing:
+    """Hand on what my browser tells, while I agree to something that needs it."""
     if not any(me.consents.values()):
         raise ProblemError(403, "You have agreed to nothing that needs your position.")
     device = f"app:{me.id}"
     if context.live.known_device(device) is None:
         await asyncio.to_thread(_register, context, Device(id=device, shopper=me.id, kind="app"))
+    result = await hand_on(context, f"app/{me.id}", msgspec.json.encode(message))
+    return MySharing(accepted=result == "accepted")
+
+
+@router.post("/beacons", responses=responses(403, 503))
+async def my_beacons(context: Context, me: Me, body: BeaconsBody) -> MySharing:
+    """Which shelf beacons my browser hears: taken only while I agree to something that needs it."""
+    at = context.clock() if body.at is None else body.at
+    return await _tell(context, me, {"beacons": [one.model_dump() for one in body.beacons], "at": at})
+
+
+@router.post("/position", responses=responses(403, 503))
+async def my_position(context: Context, me: Me, body: PositionBody) -> MySharing:
+    """Where I am, by my browser: taken only while I agree to something that needs it."""
     at = context.clock() if body.at is None else body.at
     message = {
         "lat": body.lat,
@@ -180,8 +217,7 @@ async def my_position(context: Context, me: Me, body: PositionBody) -> MySharing
         "speed": body.speed,
         "heading": body.course,
     }
-    result = await hand_on(context, f"app/{me.id}", msgspec.json.encode(message))
-    return MySharing(accepted=result == "accepted")
+    return await _tell(context, me, message)
 
 
 @router.delete("", status_code=204, response_class=Response)
@@ -212,7 +248,7 @@ async def my_events(request: Request, context: Context, me: Me, token: Token) ->
     )
 
 
-HEARD = frozenset({"offer", "withdrawn", "decision", "transition", "whereabouts"})
+HEARD = frozenset({"offer", "withdrawn", "redeemed", "decision", "transition", "whereabouts"})
 
 
 class Mine:

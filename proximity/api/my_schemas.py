@@ -25,6 +25,24 @@ class MeOut(BaseModel):
     sharing: bool = Field(description="Whether the page may share its position now.")
 
 
+class MyCoupon(BaseModel):
+    """A coupon as its shopper sees it. Amounts are in the currency's unit."""
+
+    code: str = Field(description="As it is read out: `K7QF-3MXA-90TB-W2CDR`.")
+    qr: str = Field(description="Address of the same as a QR code, an SVG picture.")
+    percent_off: float | None
+    amount_off: float | None
+    at_most: float | None
+    currency: str | None
+    free: str | None
+    text: str | None
+    sku: str | None
+    category: str | None
+    site: str | None = Field(description="The only store that takes it; null: every store.")
+    expires: float = Field(description="Seconds since the epoch; minutes left count down to it.")
+    state: str = Field(description="valid, redeemed or over.")
+
+
 class MyOffer(BaseModel):
     """An offer as the shopper sees it."""
 
@@ -42,6 +60,9 @@ class MyOffer(BaseModel):
     state: str
     state_reason: str | None
     seen: float | None
+    coupon: MyCoupon | None = Field(
+        default=None, description="It holds until it expires, also when the message was taken back."
+    )
 
 
 class MyOffers(BaseModel):

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request, Security
@@ -76,6 +77,22 @@ def require_operator(operator: Annotated[bool, Depends(is_operator)]) -> None:
         )
 
 
+def require_till(
+    context: Context,
+    operator: Annotated[bool, Depends(is_operator)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+) -> None:
+    """Problem 401 for everybody but the tills and the operator."""
+    till = context.till_token
+    if operator or (bearer is not None and till is not None and same(bearer.credentials, till)):
+        return
+    raise ProblemError(
+        401,
+        "This needs the till's token: `Authorization: Bearer <token>`.",
+        {"WWW-Authenticate": 'Bearer realm="proximity"'},
+    )
+
+
 Operator = Annotated[bool, Depends(is_operator)]
 operator_only: list[Any] = [Depends(require_operator)]
 
@@ -83,9 +100,11 @@ operator_only: list[Any] = [Depends(require_operator)]
 class Shield:
     """Security headers on every answer, no caching unless the answer says otherwise, and a bound on bodies."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_PAYLOAD) -> None:
+    def __init__(self, app: ASGIApp, limit: int = MAX_PAYLOAD, bulk: Mapping[str, int] | None = None) -> None:
+        """`bulk`: bytes that bodies of some paths may hold."""
         self.app = app
         self.limit = limit
+        self.bulk = bulk or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -93,14 +112,15 @@ class Shield:
             await self.app(scope, receive, send)
             return
         seen = 0
+        limit = self.bulk.get(scope["path"], self.limit)
 
         async def bounded() -> Message:
             nonlocal seen
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > self.limit:
-                    raise HTTPException(413, f"A body may hold {self.limit} bytes at most.")
+                if seen > limit:
+                    raise HTTPException(413, f"A body may hold {limit} bytes at most.")
             return message
 
         async def guarded(message: Message) -> None:

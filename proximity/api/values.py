@@ -116,6 +116,22 @@ class DeviceBody(Body):
     )
 
 
+class BeaconHeard(Body):
+    """A shelf beacon that the browser hears."""
+
+    uuid: Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$")]
+    major: Annotated[int, Field(strict=True, ge=0, le=65535)]
+    minor: Annotated[int, Field(strict=True, ge=0, le=65535)]
+    rssi: Annotated[float, Field(strict=True, ge=-127, lt=0, allow_inf_nan=False, description="dBm")]
+
+
+class BeaconsBody(Body):
+    """The shelf beacons that the browser heard in the last second or so."""
+
+    beacons: Annotated[list[BeaconHeard], Field(max_length=100)]
+    at: Moment | None = Field(default=None, description="Seconds since the epoch; null: now.")
+
+
 class PositionBody(Body):
     """A position as the browser's geolocation gives it."""
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from proximity.broker import port_is_free
 from proximity.clock import system_clock
 from proximity.commands.figures import figures
-from proximity.commands.logs import set_up_logs
 from proximity.configuration import Configuration, load_configuration
 from proximity.examples import example_config
+from proximity.logs import set_up_logs
 from proximity.runtime import Running, running
 from proximity.settings import Settings, read_settings
 from proximity.simulate.crowd import carriers

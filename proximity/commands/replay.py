@@ -18,10 +18,10 @@ from gateway.sources import Replay as Source
 from proximity import recordings
 from proximity.clock import Clock
 from proximity.commands.figures import figures
-from proximity.commands.logs import set_up_logs
 from proximity.configuration import Configuration, load_configuration
 from proximity.errors import ProximityError
 from proximity.examples import example_config
+from proximity.logs import set_up_logs
 from proximity.runtime import Running, running
 from proximity.settings import read_settings
 from proximity.store import history

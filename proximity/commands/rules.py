@@ -109,11 +109,13 @@ def play_tests(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of rule files, for editors."""
-    from rules.json_schema import rules_schema_text
+def schema(
+    tests: Annotated[bool, typer.Option("--tests", help="That of test files, in place of that of rules.")] = False,
+) -> None:
+    """Print the JSON Schema of rule files, or of their tests, for editors."""
+    from rules.json_schema import rules_schema_text, schema_of_tests_text
 
-    print(rules_schema_text(), end="")
+    print(schema_of_tests_text() if tests else rules_schema_text(), end="")
 
 
 @app.command()

@@ -3,8 +3,8 @@
 import signal
 import threading
 
-from proximity.commands.logs import set_up_logs
 from proximity.configuration import load_configuration
+from proximity.logs import set_up_logs
 from proximity.runtime import running
 from proximity.settings import read_settings
 

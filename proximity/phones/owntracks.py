@@ -6,14 +6,14 @@ from typing import Any
 from proximity.errors import BadMessage
 from proximity.model import Fix
 from proximity.phones.report import (
-    Heard,
     PhoneTransition,
+    Region,
     Report,
     course,
+    heard_beacon,
     mapping,
     moment,
     not_negative,
-    number,
     place,
     positive,
     read_json,
@@ -21,16 +21,15 @@ from proximity.phones.report import (
     text,
 )
 from proximity.phones.sealed import unseal
-from proximity.site.ids import ibeacon_id, parse_device_id
+from proximity.site.ids import parse_device_id
 
 __all__ = ["Report", "device_of", "http_topic", "read"]
 
 KMH = 1 / 3.6  # km/h -> m/s
 
-# Known, and of no use to presence: region lists, battery and permission reports, pictures, our own commands back.
-IGNORED = frozenset(
-    {"waypoint", "waypoints", "lwt", "status", "steps", "card", "cmd", "request", "configuration", "dump", "msg"}
-)
+# Known, and of no use to presence: battery and permission reports, pictures, our own commands back.
+IGNORED = frozenset({"lwt", "status", "steps", "card", "cmd", "request", "configuration", "dump", "msg"})
+MOST_REGIONS = 200  # of one message; Android watches 100 at the most
 
 Secret = Callable[[str], str | None]  # canonical device id -> the shared secret of that phone, or None
 
@@ -135,22 +134,43 @@ def _transition(device: str, message: Mapping[str, Any], now: float) -> Report:
 
 
 def _beacon(device: str, message: Mapping[str, Any], now: float) -> Report:
-    at, rssi = moment(message.get("tst"), now), number(message.get("rssi"))
-    uuid, major, minor = (message.get(key) for key in ("uuid", "major", "minor"))
-    whole = [int(n) for n in (number(major), number(minor)) if n is not None and n == int(n)]
-    if not isinstance(uuid, str) or len(whole) != 2:
-        raise BadMessage("beacon", f"uuid {shown(uuid)}, major {shown(major)}, minor {shown(minor)}")
-    try:
-        beacon = ibeacon_id(uuid, whole[0], whole[1])
-    except BadMessage as error:
-        raise BadMessage("beacon", error.detail) from error
-    if rssi is None or not -127 <= rssi < 0:  # iOS says 0 when it lost count of the packets
+    heard = heard_beacon(message, moment(message.get("tst"), now))
+    if heard is None:
         return Report(device, "beacon", ignored="rssi_unknown")
-    return Report(device, "beacon", sightings=(Heard(beacon, rssi, at),))
+    return Report(device, "beacon", sightings=(heard,))
+
+
+def _region(message: Any) -> Region | None:
+    """None: a region of a beacon, or one that was deleted, which phones write as a place that does not exist."""
+    if not isinstance(message, dict):
+        return None
+    radius = positive(message.get("rad"))
+    try:
+        lat, lon = place(message.get("lat"), message.get("lon"))
+    except BadMessage:
+        return None
+    if radius is None:
+        return None
+    description, made = text(message.get("desc")), positive(message.get("tst"))
+    return Region(lat, lon, radius, description, text(message.get("rid")), made)
+
+
+def _waypoint(device: str, message: Mapping[str, Any], _now: float) -> Report:
+    found = _region(message)
+    return Report(device, "waypoint", regions=(found,)) if found else Report(device, "waypoint", ignored="waypoint")
+
+
+def _waypoints(device: str, message: Mapping[str, Any], _now: float) -> Report:
+    told = message.get("waypoints")
+    found = [_region(one) for one in told[:MOST_REGIONS]] if isinstance(told, list) else []
+    regions = tuple(one for one in found if one is not None)
+    return Report(device, "waypoints", regions=regions, ignored=None if regions else "waypoints")
 
 
 _READERS: dict[str, Callable[[str, Mapping[str, Any], float], Report]] = {
     "location": _location,
     "transition": _transition,
     "beacon": _beacon,
+    "waypoint": _waypoint,
+    "waypoints": _waypoints,
 }

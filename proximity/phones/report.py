@@ -8,6 +8,7 @@ import msgspec
 
 from proximity.errors import BadMessage
 from proximity.model import Fix
+from proximity.site.ids import ibeacon_id
 
 MAX_PAYLOAD = 256 * 1024  # bytes; a message with a contact's picture is 50 kB, a full upload of buffered points 100 kB
 CENTURY = 100 * 365.25 * 86400.0  # s; a time further ahead has a wrong unit, not a wrong clock
@@ -32,6 +33,17 @@ class PhoneTransition(msgspec.Struct, frozen=True):
     by_beacon: bool = False  # crossed by a beacon's range, not by position
 
 
+class Region(msgspec.Struct, frozen=True):
+    """A region that the phone watches by itself, round."""
+
+    lat: float  # degrees
+    lon: float
+    radius: float  # metres
+    description: str | None = None
+    region: str | None = None  # its id, `rid`
+    made: float | None = None  # seconds since the epoch, its `tst`
+
+
 class Report(msgspec.Struct, frozen=True):
     """One message of one phone. Everything in it may be old: whether it is late is for presence to say."""
 
@@ -40,6 +52,7 @@ class Report(msgspec.Struct, frozen=True):
     fixes: tuple[Fix, ...] = ()
     sightings: tuple[Heard, ...] = ()
     transition: PhoneTransition | None = None
+    regions: tuple[Region, ...] = ()
     ignored: str | None = None  # why nothing was taken from a message that is known and well-formed
 
 
@@ -112,6 +125,21 @@ def place(lat: Any, lon: Any) -> tuple[float, float]:
     if y == 0 and x == 0:  # what a phone without a fix says, not a store in the Gulf of Guinea
         raise BadMessage("position", "0, 0")
     return y, x
+
+
+def heard_beacon(message: Mapping[str, Any], at: float) -> Heard | None:
+    """An iBeacon by `uuid`, `major`, `minor` and `rssi`; None without a measured strength: iOS says 0 when it lost
+    count of the packets. BadMessage("beacon") when it is none."""
+    rssi = number(message.get("rssi"))
+    uuid, major, minor = (message.get(key) for key in ("uuid", "major", "minor"))
+    whole = [int(n) for n in (number(major), number(minor)) if n is not None and n == int(n)]
+    if not isinstance(uuid, str) or len(whole) != 2:
+        raise BadMessage("beacon", f"uuid {shown(uuid)}, major {shown(major)}, minor {shown(minor)}")
+    try:
+        beacon = ibeacon_id(uuid, whole[0], whole[1])
+    except BadMessage as error:
+        raise BadMessage("beacon", error.detail) from error
+    return None if rssi is None or not -127 <= rssi < 0 else Heard(beacon, rssi, at)
 
 
 def shown(value: Any) -> str:

@@ -8,6 +8,10 @@ export const words = {
     none: "No offer at the moment. When you are near something good, it appears here by itself.",
     noneOff: "You have switched offers off, so there will be none here.",
     left: (time) => `${time} left`,
+    coupon: {
+      off: (what) => `${what} off`, atMost: (what) => `, ${what} at most`, free: (what) => `Free: ${what}`,
+      show: "Show this at the till", code: "Code", redeemed: "Redeemed",
+    },
     open: "Open",
     earlier: "Earlier",
     ended: { withdrawn: "Taken back", expired: "Over", failed: "Not delivered" },
@@ -52,6 +56,10 @@ export const words = {
     none: "Aucune offre pour l’instant. Près d’une bonne affaire, elle s’affiche ici d’elle-même.",
     noneOff: "Vous avez désactivé les offres : il n’y en aura pas ici.",
     left: (time) => `encore ${time}`,
+    coupon: {
+      off: (what) => `-${what}`, atMost: (what) => `, ${what} au plus`, free: (what) => `Offert : ${what}`,
+      show: "À montrer à la caisse", code: "Code", redeemed: "Utilisé",
+    },
     open: "Ouvrir",
     earlier: "Avant",
     ended: { withdrawn: "Retirée", expired: "Terminée", failed: "Non remise" },

@@ -97,12 +97,15 @@ async function readOffers() {
   paintOffers();
 }
 
-const holds = (offer) => (offer.state === "sent" || offer.state === "queued") && offer.expires > now();
+// A coupon holds until it ends, also when the message about it was taken back.
+const couponHolds = (offer) => offer.coupon?.state === "valid" && offer.coupon.expires > now();
+const holds = (offer) => couponHolds(offer) || ((offer.state === "sent" || offer.state === "queued") && offer.expires > now());
+const ends = (offer) => (offer.coupon?.state === "valid" ? offer.coupon : offer).expires;
 
 function paintOffers() {
   const current = offers.filter(holds);
   for (const [id, ticket] of tickets) {
-    if (current.some((one) => one.id === id)) continue;
+    if (current.some((one) => one.id === id && one.coupon?.state === ticket.offer.coupon?.state)) continue;
     ticket.element.remove();
     tickets.delete(id);
   }
@@ -149,14 +152,34 @@ function makeTicket(offer) {
       h("h3", {}, offer.title),
       h("p", { class: "body" }, offer.body),
     ),
+    offer.coupon ? couponPart(offer.coupon) : null,
     h("div", { class: "foot" }, h("span", { class: "track", "aria-hidden": "true" }, bar), left, link),
   );
   return { element, bar, left, offer };
 }
 
+function worth(coupon) {
+  const money = (amount) => new Intl.NumberFormat(language, { style: "currency", currency: coupon.currency }).format(amount);
+  if (coupon.free) return say.coupon.free(coupon.free);
+  if (coupon.text) return coupon.text;
+  if (coupon.amount_off !== null) return say.coupon.off(money(coupon.amount_off));
+  const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 2 }).format(coupon.percent_off / 100);
+  return say.coupon.off(percent) + (coupon.at_most === null ? "" : say.coupon.atMost(money(coupon.at_most)));
+}
+
+function couponPart(coupon) {
+  const used = coupon.state === "redeemed";
+  return h(
+    "div",
+    { class: `coupon ${coupon.state}`, lang: document.documentElement.lang },
+    used ? null : h("img", { class: "qr", src: coupon.qr, alt: say.coupon.show, width: 132, height: 132 }),
+    h("div", {}, h("b", {}, worth(coupon)), h("span", {}, used ? say.coupon.redeemed : say.coupon.show), h("code", { "aria-label": say.coupon.code }, coupon.code)),
+  );
+}
+
 function pastRow(offer) {
   const state = holds(offer) ? "sent" : offer.state === "sent" || offer.state === "queued" ? "expired" : offer.state;
-  const ended = say[offer.state_reason] ?? say.ended[state] ?? state;
+  const ended = offer.coupon?.state === "redeemed" ? say.coupon.redeemed : (say[offer.state_reason] ?? say.ended[state] ?? state);
   return h(
     "li",
     { class: `past ${state}`, "data-offer": offer.id, lang: offer.language },
@@ -169,10 +192,10 @@ function pastRow(offer) {
 function tick() {
   let over = false;
   for (const { bar, left, offer } of tickets.values()) {
-    const seconds = offer.expires - now();
+    const seconds = ends(offer) - now();
     over ||= seconds <= 0;
     left.textContent = say.left(minutes(seconds));
-    bar.style.transform = `scaleX(${rest(offer, now())})`;
+    bar.style.transform = `scaleX(${rest({ ...offer, expires: ends(offer) }, now())})`;
   }
   if (over) paintOffers();
 }

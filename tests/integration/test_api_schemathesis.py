@@ -33,6 +33,18 @@ include-path = "/traccar"
 # Traccar's protocol answers an unknown device with 400, and every device but ours is unknown.
 checks.positive_data_acceptance.expected-statuses = ["200", "400", "404"]
 
+[[operations]]
+include-path = "/api/v1/fences"
+include-method = "PUT"
+# What a geometry has to be is more than a schema can say: crossing outlines, swapped coordinates, ids that repeat.
+checks.positive_data_acceptance.expected-statuses = ["200", "404", "409", "422"]
+
+[[operations]]
+include-path = "/api/v1/context"
+include-method = "PUT"
+# Which values there are, and of what type, stands in attributes.yaml.
+checks.positive_data_acceptance.expected-statuses = ["200", "422"]
+
 [generation]
 deterministic = true
 max-examples = 5

@@ -14,6 +14,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from proximity.broker import EmbeddedBroker
 from proximity.configuration import load_configuration
 from proximity.delivery.webhook import verify
 from proximity.examples import example_config
@@ -176,8 +177,15 @@ def test_a_password_is_asked_for_where_there_is_one(service: Running) -> None:
         assert answer.headers["content-type"].startswith("application/problem+json")
 
 
-def test_any_other_broker_works_in_its_place(tmp_path: Path, shop: Path, mosquitto: str) -> None:
-    settings = read_settings(config=shop, data=tmp_path / "data", http_port=0, broker=mosquitto)
+@pytest.mark.parametrize("other", ["mosquitto", "nats"])
+def test_any_other_broker_works_in_its_place(
+    tmp_path: Path, shop: Path, other: str, request: pytest.FixtureRequest
+) -> None:
+    broker = request.getfixturevalue(other)
+    given: dict[str, object] = {"broker": broker}
+    if isinstance(broker, EmbeddedBroker):
+        given = {"broker": f"nats://127.0.0.1:{broker.nats_address.port}", "mqtt_port": broker.port}
+    settings = read_settings(config=shop, data=tmp_path / "data", http_port=0, **given)
     with running(settings, load_configuration(shop)) as service:
         app = App(service)
         arrive(service)

@@ -30,3 +30,5 @@ def set_up_logs(*, json: bool = False, quiet: bool = False) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # A look that found the last one still at work is made a second later: nothing that anybody has to know.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)

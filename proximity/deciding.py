@@ -1,0 +1,95 @@
+"""From what happened to what the rules say of it: gathers the facts of a batch and asks every rule that listens."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from proximity.delivery.routes import RouteSettings, reachable
+from proximity.model import Coupon, Sent
+from proximity.registry import Registry
+from proximity.store import budgets, coupons, history
+from proximity.store.context import Context, Value
+from proximity.store.database import Store
+from rules.decide import Facts, Verdict, decide
+from rules.occurrence import Happening, Occurrence
+from rules.offers import Used
+from rules.ruleset import RuleSet
+
+
+class Decider:
+    """Decides for one pipeline. Not for several threads at once."""
+
+    def __init__(self, store: Store, routes: RouteSettings) -> None:
+        self._store, self._routes = store, routes
+        self.context = Context(store)
+        self._key = coupons.key(store)
+
+    def use(self, ruleset: RuleSet, registry: Registry, given: Sequence[Value] = ()) -> None:
+        """Rules, people and the folder's values to go by from now on."""
+        self._ruleset, self._registry = ruleset, registry
+        self.context.use(given, ruleset.catalog.attributes)
+
+    def decide(
+        self, transitions: Sequence[Happening], now: float, inside: Callable[[str], Iterable[tuple[str, str]]]
+    ) -> list[Verdict]:
+        """All verdicts of a batch. What one transition sends counts against the limits of the next. `inside`: (site,
+        zone) pairs in which a shopper is now."""
+        verdicts: list[Verdict] = []
+        wanted = {t.shopper for t in transitions if self._ruleset.candidates(t).rules}
+        if not wanted:
+            return verdicts
+        since = now - self._ruleset.history_window()
+        sent: dict[str, list[Sent]] = {shopper: [] for shopper in wanted}
+        for one in history.sends(self._store, wanted, since):
+            sent[one.shopper].append(one)
+        self.context.prepare(wanted, now)
+        gone = self._gone(transitions, wanted)
+        for transition in transitions:
+            if transition.shopper not in wanted:
+                continue
+            shopper = transition.shopper
+            facts = Facts(
+                now=now,
+                shopper=self._registry.shoppers.get(shopper),
+                history=sent[shopper],
+                reachable=reachable(self._registry.carried_by(shopper), self._routes),
+                attributes=self.context.of(transition.site, shopper, now),
+                spent=gone.spent,
+                held=gone.held.get(shopper, {}),
+                coupon_key=self._key,
+                inside=frozenset(inside(shopper)) if isinstance(transition, Occurrence) else frozenset(),
+            )
+            for verdict in decide(self._ruleset, transition, facts):
+                verdicts.append(verdict)
+                if verdict.counted is not None:
+                    sent[shopper].append(verdict.counted)
+                if verdict.coupon is not None:
+                    gone.take(verdict.coupon)
+        return verdicts
+
+    def _gone(self, transitions: Sequence[Happening], wanted: set[str]) -> "_Gone":
+        """What is gone of the budgets and coupons that these transitions may ask for."""
+        giving = {
+            rule.id
+            for transition in transitions
+            for rule in self._ruleset.candidates(transition).rules
+            if rule.offer is not None and rule.offer.coupon is not None
+        }
+        if not giving:
+            return _Gone({}, {})
+        spent = {rule: Used(*used) for rule, used in budgets.used(self._store, giving).items()}
+        return _Gone(spent, coupons.held(self._store, wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Budgets and coupons as they stand, and as this batch goes on taking from them."""
+
+    spent: dict[str, Used]  # by rule
+    held: dict[str, dict[str, int]]  # shopper -> rule -> coupons
+
+    def take(self, coupon: Coupon) -> None:
+        """One more."""
+        used = self.spent.get(coupon.rule, Used())
+        self.spent[coupon.rule] = Used(used.coupons + 1, used.spend + coupon.worth)
+        mine = self.held.setdefault(coupon.shopper, {})
+        mine[coupon.rule] = mine.get(coupon.rule, 0) + 1

@@ -1,0 +1,93 @@
+"""What was observed in the last seconds, gathered into one row a device before it goes into the store."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from zlib import crc32
+
+import numpy as np
+import structlog
+
+from proximity.ingest.regions import Word
+from proximity.observations import Batch
+from proximity.presence.engine import Engine
+from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
+from proximity.presence.probe import Said, State, chosen, within
+from proximity.store.observations import Kept, pack
+
+log = structlog.get_logger(__name__)
+
+EVERY = 10.0  # s between writes: a row with ten seconds costs little more than a row with one
+MOST_ROWS = 500_000  # observations that wait at the most: 20 MB
+MOST_DEVICES = 5_000  # that are kept at a time: 70 µs each to pack and store, so some 4 % of a core
+MOST_MARKS = 1_000_000  # names that are remembered with their checksum
+
+
+class Observed:
+    """Belongs to one pipeline; every call is made under its lock. With `keep` 0 it keeps nothing.
+
+    With more than MOST_DEVICES at a time a share of them is kept, a half, a quarter, …, by a checksum of their ids:
+    always the same ones, so that what is kept of a device is whole.
+    """
+
+    def __init__(self, keep: float, most: int = MOST_DEVICES) -> None:
+        """`keep`: seconds for which observations stay in the store. `most`: devices at a time."""
+        self.on, self._most = keep > 0.0, most
+        self._batches: list[Batch] = []
+        self._said: list[Said] = []
+        self._states: list[State] = []
+        self._packed: list[Kept] = []
+        self._rows, self._since = 0, 0.0
+        self._bits = 0  # one of 2 ** bits devices is kept
+        self._marks: dict[str, int] = {}
+
+    def take(self, batch: Batch, words: Sequence[Word], states: Sequence[State], engine: Engine, now: float) -> None:
+        """What presence is about to be told. What it would call late is left out, as it will leave it out."""
+        if not self.on:
+            return
+        self._bits = max(self._bits, self._needed(len(batch.devices)))
+        past = engine.watermark
+        batch = self._share(within(batch, past - LATE_SIGHTING, past - LATE_FIX, now + FUTURE))
+        rows = len(batch.sightings) + len(batch.fixes) + len(words) + len(states)
+        if not rows:
+            return
+        if not self._rows:
+            self._since = now
+        self._rows += rows
+        self._batches.append(batch)
+        self._said += [Said(*word) for word in words]
+        self._states += states
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to write. Time that stepped back counts as over."""
+        return bool(self._rows) and (self._rows >= MOST_ROWS or not 0.0 <= now - self._since < EVERY)
+
+    def flush(self) -> tuple[list[Kept], list[State]]:
+        """Everything that waits, for the next commit."""
+        bits, self._bits = self._bits, self._needed(len({name for batch in self._batches for name in batch.devices}))
+        if self._bits > bits:
+            self._batches = [self._share(batch) for batch in self._batches]
+            log.warning("too many devices to keep what was observed of all", kept=f"one of {1 << self._bits}")
+        kept, states = [*self._packed, *pack(self._batches, self._said)], self._states
+        self._batches, self._said, self._states, self._packed, self._rows = [], [], [], [], 0
+        return kept, states
+
+    def forget(self, shopper: str) -> None:
+        """Drop what waits of a shopper."""
+        kept, states = self.flush()
+        self._packed, self._states = [one for one in kept if one.shopper != shopper], states
+        self._rows = len(self._packed) + len(states)
+
+    def _needed(self, devices: int) -> int:
+        """How often that number has to be halved."""
+        return max(0, -(-devices // self._most) - 1).bit_length()
+
+    def _share(self, batch: Batch) -> Batch:
+        """The rows of the devices that are kept."""
+        if not self._bits:
+            return batch
+        if len(self._marks) > MOST_MARKS:
+            self._marks.clear()
+        marks = np.fromiter(map(self._marks.get, batch.devices, repeat(-1)), np.int64, len(batch.devices))
+        for row in np.flatnonzero(marks < 0).tolist():
+            marks[row] = self._marks[batch.devices[row]] = crc32(batch.devices[row].encode())
+        return chosen(batch, marks & ((1 << self._bits) - 1) == 0)
