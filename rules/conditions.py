@@ -63,10 +63,14 @@ def _no_choice(choice: tuple[Check, ...], words: str, moment: Moment) -> No | No
 
 def _met(check: Check, moment: Moment, *, wanted: bool) -> tuple[Met, str]:
     """Whether the expression says `wanted`, and what stood in the way of an answer."""
-    answer = moment.answer(check.expression)
-    if isinstance(answer, bool):
-        return (Met.YES if answer is wanted else Met.NO), ""
-    absent = check.expression.absent(answer, moment.values)
+    expression = check.expression
+    if expression.certain and not expression.certain <= moment.values.keys():  # no choice in it: it cannot be told
+        absent, answer = expression.missing(moment.values), ""
+    else:
+        told = moment.answer(expression)
+        if isinstance(told, bool):
+            return (Met.YES if told is wanted else Met.NO), ""
+        absent, answer = expression.absent(told, moment.values), told
     why = f"`{check.label}`: {problem_text(answer, absent)}"
     policies = {check.policies[name] for name in absent}
     if not policies or "fail" in policies:

@@ -68,10 +68,14 @@ class Expression:
             return str(error)
         return value if math.isfinite(value) else "the result is not a number"
 
+    def missing(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The attributes without a value."""
+        return tuple([name for name in self.attributes if name not in values])
+
     def absent(self, problem: str, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The attributes whose absence, or wrong type, `problem` tells of; empty when it is about something else."""
         if match := _ABSENT.search(problem):
-            return tuple(name for name in self.attributes if name not in values) or (match[1],)
+            return self.missing(values) or (match[1],)
         if "Key not found in map" in problem:
             return self.maps
         if match := _WRONG_TYPE.search(problem):

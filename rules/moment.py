@@ -45,6 +45,7 @@ class Moment:
         self.candidates = candidates
         self.transition = transition
         self.facts = facts
+        self.released = transition.released if isinstance(transition, Occurrence) else None
         self.place = ruleset.place(transition.site)
         self.sent: list[Sent] = list(facts.history)
         self.winners: dict[str, str] = {}  # compete group -> what became of its best rule
@@ -54,6 +55,7 @@ class Moment:
         self.held: dict[str, float] = {}  # rule -> until when quiet hours hold it
         self.tasks: tuple[str, ...] = ()  # texts to the staff of the last render
         self._of: dict[str, Moment] = {}
+        self._happened: str | None = None
         self._values: dict[str, Any] | None = None
         self._activation: Any = None
         self._answers: dict[str, bool | str] = {}
@@ -100,14 +102,13 @@ class Moment:
     def since(self, rule: Rule) -> float:
         """The moment from which the rule's `expires` counts: that of the trigger, unless the rule was held and says
         nothing of its own about it."""
-        released = self.transition.released if isinstance(self.transition, Occurrence) else None
-        return self.transition.at if released is None or rule.expires_stated else released
+        return self.transition.at if self.released is None or rule.expires_stated else self.released
 
     def still_here(self, rule: Rule) -> bool:
         """Whether the shopper of what was held is still where the rule wants him. What was not held has just come."""
-        happening = self.transition
-        if not isinstance(happening, Occurrence) or happening.released is None:
+        if self.released is None:
             return True
+        happening = self.transition
         if rule.only_while == "inside" or rule.on_exit == "withdraw":
             return (happening.site, happening.zone) in self.facts.inside
         return rule.only_while != "store" or any(site == happening.site for site, _ in self.facts.inside)
@@ -115,6 +116,11 @@ class Moment:
     @property
     def happened(self) -> str:
         """What happened, in words."""
+        if self._happened is None:
+            self._happened = self._in_words()
+        return self._happened
+
+    def _in_words(self) -> str:
         one = self.transition
         where = " ".join(part for part in (one.zone, f"at {one.site}" if one.kind == "approach" else "") if part)
         name = one.name if isinstance(one, Occurrence) and one.kind == "event" else ""

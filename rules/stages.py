@@ -18,6 +18,11 @@ from rules.triggers import Trigger
 from rules.values import DAYS, show_duration
 
 Answer = tuple[str | None, Stage]  # reason code, or None for yes
+# Answers that are always the same, made once: most rules get them.
+NOT_QUIET: Answer = (None, Stage("quiet", True))
+SERVICE_HAS_NO_QUIET: Answer = (None, Stage("quiet", True, "a service rule has no quiet hours"))
+NO_EXPERIMENT: Answer = (None, Stage("experiment", True))
+NO_WINDOW: Answer = (None, Stage("windows", True))
 
 
 def walk(
@@ -101,7 +106,7 @@ def _windows(rule: Rule, moment: Moment) -> Answer:
         if rule.store == "closed" and is_open:
             return "outside_window", Stage("windows", False, "the store is open", where=where)
     if not rule.during:
-        return None, Stage("windows", True, f"the store is {rule.store}" if rule.store else "")
+        return (None, Stage("windows", True, f"the store is {rule.store}")) if rule.store else NO_WINDOW
     country = moment.place.store.country
     where = rule.places.get("during")
     for window in rule.during:
@@ -113,10 +118,12 @@ def _windows(rule: Rule, moment: Moment) -> Answer:
 
 
 def _quiet(rule: Rule, moment: Moment) -> Answer:
+    if not rule.quiet:
+        return SERVICE_HAS_NO_QUIET if rule.service else NOT_QUIET
     country = moment.place.store.country
     on = [quiet for quiet in rule.quiet if quiet.window.is_open(moment.local(quiet.window.clock), country)]
     if not on:
-        return None, Stage("quiet", True, "a service rule has no quiet hours" if rule.service else "")
+        return NOT_QUIET
     quiet = next((one for one in on if not one.hold), on[0])  # what one window drops, no other can hold
     detail = f"{moment.reading(quiet.window.clock)} is in {quiet.window.label}"
     if quiet.hold:
@@ -132,7 +139,7 @@ def _quiet(rule: Rule, moment: Moment) -> Answer:
 def _experiment(rule: Rule, moment: Moment) -> Answer:
     holdout, experiment = rule.holdout, rule.experiment
     if holdout is None and experiment is None:
-        return None, Stage("experiment", True)
+        return NO_EXPERIMENT
     values: dict[str, Any] = {}
     if holdout is not None:
         values["holdout"] = {"name": holdout.name, "bucket": bucket(holdout.name, moment.transition.shopper)}

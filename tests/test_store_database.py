@@ -145,7 +145,7 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{file}")
     store.migrate()
     with store.begin() as connection:
-        connection.execute(sa.text("INSERT INTO rule_sets VALUES ('a', 1.0, '{}')"))
+        connection.execute(sa.text("INSERT INTO rule_sets VALUES ('a', '{}', 'folder', 1.0, '', 'live', 1.0)"))
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     made = sorted(file.parent.iterdir())
     assert {one.name for one in made} >= {"proximity.db", "proximity.db-wal"}
@@ -230,7 +230,7 @@ def test_json_keeps_what_expressions_saw(store: Store) -> None:
     table = metadata.tables["rule_sets"]
     odd = {"nan": float("nan"), "text": "Kä\u2028se", "object": pytest.approx, "list": [1, (2, 3)]}
     with store.begin() as connection:
-        connection.execute(table.insert().values(id="a", loaded=1.0, files=odd))
+        connection.execute(table.insert().values(id="a", files=odd, author="a", created=1.0, note="", state="live"))
     with store.connect() as connection:
         kept = connection.execute(sa.select(table.c.files)).scalar_one()
     assert kept == {"nan": None, "text": "Kä\u2028se", "object": str(pytest.approx), "list": [1, [2, 3]]}

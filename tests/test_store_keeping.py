@@ -1,4 +1,4 @@
-"""Gateways, rule sets and retention."""
+"""Gateways and retention."""
 
 import pytest
 
@@ -6,7 +6,6 @@ from proximity.store import coupons, gateways, history, offers, outbox, retentio
 from proximity.store.commit import GatewayOffset, Outcome, commit
 from proximity.store.database import Store
 from proximity.store.gateways import GatewayRow, OffsetRow
-from proximity.store.rulesets import RuleSet
 from tests.store_house import NOW, ending, everything, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -37,15 +36,6 @@ def test_offsets_are_listed(store: Store) -> None:
         OffsetRow("lyon", "shelf-1", "one", 5, (), 5, 100, NOW),
     ]
     assert len(gateways.offsets(store)) == 3
-
-
-def test_rule_sets(store: Store) -> None:
-    assert rulesets.latest(store) is None
-    rulesets.put_ruleset(store, "a", {"one.rules.yaml": "rules: []\n# Käse"}, NOW)
-    rulesets.put_ruleset(store, "b", {}, NOW + 1)
-    assert rulesets.latest(store) == RuleSet("b", NOW + 1, {})
-    rulesets.put_ruleset(store, "a", {"one.rules.yaml": "rules: []\n# Käse"}, NOW + 2)  # rolled back
-    assert rulesets.latest(store) == RuleSet("a", NOW + 2, {"one.rules.yaml": "rules: []\n# Käse"})
 
 
 @pytest.fixture
@@ -85,8 +75,8 @@ def test_old_history_goes(two_days: Store, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_nothing_else_goes(two_days: Store) -> None:
-    kept = ("shoppers", "devices", "consents", "gateways", "offsets", "checkpoints", "rule_sets")
-    rulesets.put_ruleset(two_days, "a", {}, NOW - 1e6)
+    kept = ("shoppers", "devices", "consents", "gateways", "offsets", "checkpoints", "rule_sets", "rule_changes")
+    rulesets.load(two_days, "a", {}, NOW - 1e6)
     before = everything(two_days)
     retention.purge(two_days, NOW + 1e6)
     after = everything(two_days)

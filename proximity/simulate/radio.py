@@ -120,8 +120,9 @@ class Radio:
         and fading."""
         walls = wall_loss(self._walls, xy, self._anchors[:, :2])
         shared = np.sqrt(1.0 - self.physics.own_share) * self._fields[0].at(xy)
-        mean: Floats = MEASURED_POWER + self._anchor_gain - path_loss(self._distance(xy), self.physics.slope)
-        return mean - walls + shared
+        loss = path_loss(self._distance(xy), self.physics.slope) + walls
+        mean: Floats = MEASURED_POWER + self._anchor_gain - loss + shared
+        return mean
 
     def receive(self, packets: Packets, rate: float, rng: np.random.Generator) -> Receptions:
         """What comes through of `packets`, when `rate` packets a second of known devices are on air."""

@@ -87,6 +87,7 @@ class Site:
     anchors: tuple[Anchor, ...] = ()
     walls: tuple[Wall, ...] = ()
     presence: PresenceOptions = field(default_factory=PresenceOptions)
+    approval: bool = False  # a second person has to agree to new rules
 
     def zone(self, zone_id: str) -> Zone:
         """KeyError when the site has no such zone."""

@@ -103,6 +103,7 @@ class SiteShape(Shape):
     bearing: Bearing = 0.0
     units: Literal["metres", "feet"] = "metres"
     presence: PresenceShape = PresenceShape()
+    approval: Literal["none", "required"] = "none"
 
 
 class FramedShape(Shape):

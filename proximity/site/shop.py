@@ -68,6 +68,7 @@ def parse_shop(document: Document) -> tuple[Site | None, Ground, list[Diagnostic
         lon=shape.place.lon if shape.place else None,
         bearing=shape.bearing,
         presence=PresenceOptions(**options),
+        approval=shape.approval == "required",
     )
     doubtful = shape.place is None and isinstance(document.data, dict) and "place" in document.data
     return site, Ground(site.id, site.lat, site.lon, site.bearing, scale, doubtful), found

@@ -443,6 +443,23 @@ rule_sets = Table(
     "rule_sets",
     metadata,
     Column("id", String(32), primary_key=True),  # hash of the texts
-    Column("loaded", Double, nullable=False),
     Column("files", JSON, nullable=False),  # name -> text
+    Column("author", String(64), nullable=False),  # folder: the configuration folder was read
+    Column("created", Double, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # review | live | past
+    Column("loaded", Double),  # when it last came into force; None: never
+)
+
+# Who did what to the rules, in order. What is in force follows from it: see store/rulesets.py.
+rule_changes = Table(
+    "rule_changes",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("action", String(16), nullable=False),  # load | submit | publish | approve | rollback | follow | pause | …
+    Column("actor", String(64), nullable=False),
+    Column("version", String(32)),
+    Column("rule", String(128)),
+    Column("note", Text, nullable=False),
 )

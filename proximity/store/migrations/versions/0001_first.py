@@ -183,9 +183,24 @@ def upgrade() -> None:
     op.create_table(
         "rule_sets",
         sa.Column("id", sa.String(32), nullable=False),
-        sa.Column("loaded", sa.Double, nullable=False),
         sa.Column("files", sa.JSON, nullable=False),
+        sa.Column("author", sa.String(64), nullable=False),
+        sa.Column("created", sa.Double, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("loaded", sa.Double),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rule_sets")),
+    )
+    op.create_table(
+        "rule_changes",
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("action", sa.String(16), nullable=False),
+        sa.Column("actor", sa.String(64), nullable=False),
+        sa.Column("version", sa.String(32)),
+        sa.Column("rule", sa.String(128)),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_rule_changes")),
     )
     op.create_table(
         "shoppers",
