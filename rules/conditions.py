@@ -64,7 +64,7 @@ def _no_choice(choice: tuple[Check, ...], words: str, moment: Moment) -> No | No
 def _met(check: Check, moment: Moment, *, wanted: bool) -> tuple[Met, str]:
     """Whether the expression says `wanted`, and what stood in the way of an answer."""
     expression = check.expression
-    if expression.certain and not expression.certain <= moment.values.keys():  # no choice in it: it cannot be told
+    if expression.strict and not moment.values.keys() >= set(expression.attributes):
         absent, answer = expression.missing(moment.values), ""
     else:
         told = moment.answer(expression)

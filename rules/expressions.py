@@ -23,6 +23,7 @@ MAX_LENGTH = 1000  # characters; a condition that needs more is several conditio
 _LITERAL = re.compile(r"""(?P<text>"[^"\n]*"|'[^'\n]*')|(?P<decimal>\b\d{1,15}\.\d{1,15}\b)|\b\d{1,15}\b""")
 _BEYOND_TYPES = re.compile(r"""\\|//|\"\"\"|'''|matches|timestamp|duration|bytes""")
 
+_LAZY = re.compile(r"&&|\.(?:exists|exists_one|all|map|filter)\b")  # may not look at all that it names
 _ABSENT = re.compile(r'No value with name "([^"]+)"')
 _WRONG_TYPE = re.compile(r"Unexpected value type for '(.*?)': (\w+)\. \(Expected (\w+)\)", re.DOTALL)
 
@@ -51,6 +52,7 @@ class Expression:
     attributes: tuple[str, ...]  # that it reads, sorted
     maps: tuple[str, ...]  # those of them that are maps, and so may lack a key
     certain: frozenset[str]  # attributes that have a value whenever it is true
+    strict: bool = False  # without every one of its attributes it has no answer
 
     def evaluate(self, activation: Any) -> "bool | str":
         """True, False, or the text of what prevented an answer."""
@@ -148,7 +150,8 @@ class Compiler:
         maps = tuple(name for name in used if self.attributes.types[name].shape == "map")
         # Without a choice in it, every part of a true condition had its values.
         certain = frozenset(used) if not scan.choice else frozenset()
-        expression = Expression(text, Program(self._env, text, program), used, maps, certain)
+        strict = not scan.choice and not _LAZY.search(text)
+        expression = Expression(text, Program(self._env, text, program), used, maps, certain, strict)
         if (shape := _shape(text)) is not None:
             self._right[shape, number] = expression
         return expression, ()

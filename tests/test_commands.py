@@ -90,7 +90,7 @@ SENTENCES = [
     (("check", ".", "--format", "xml"), "proximity: --format xml: write one of text, json, github"),
     (("replay", "/nowhere.mbd"), "proximity: /nowhere.mbd: no such file"),
     (("replay", "README.md"), "proximity: "),
-    (("evaluate", "danis", "--data", "/nowhere"), "error: /nowhere/tetam.par: missing"),
+    (("evaluate", "danis", "--data", "/nowhere"), "proximity: /nowhere/tetam.par: missing"),
     (("serve", "--config", "/nowhere"), "proximity: "),
     (("serve", "--broker", "http://x", "--http-port", "0"), "proximity: --broker http://x: write mqtt://host:port"),
 ]
