@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
+from proximity.syntax import advice, bad_key
+
 Loc = tuple[str | int, ...]
 MAX_DEPTH = 60  # levels; rules and sites need about ten, GeoJSON eight
 MAX_NODES = 2_000_000  # an alias repeated in aliases multiplies: stop before memory does
@@ -287,7 +289,9 @@ class _Builder:
         first: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._say(key_node, "E003", "a key must be a plain word, not a list or a mapping")
+                mark = key_node.start_mark
+                hint = bad_key(self.document._lines[mark.line], mark.column + 1)
+                self._say(key_node, "E003", "a key must be a plain word, not a list or a mapping", hint)
                 continue
             key: str = key_node.value  # keys are text, whatever they look like: `no:` is the language Norwegian
             if key in data:
@@ -332,16 +336,5 @@ def _syntax_error(document: Document, error: yaml.MarkedYAMLError) -> Diagnostic
     mark = error.problem_mark or error.context_mark
     place = Mark(document.file, mark.line + 1, mark.column + 1) if mark else Mark(document.file, 1, 1)
     problem = error.problem or "cannot be read as YAML"
-    hint: str | None = None
-    source = document._lines[place.line - 1] if place.line <= len(document._lines) else ""
-    if "\t" in source[: max(place.column, len(source) - len(source.lstrip()))]:
-        problem, hint = "a tab stands in the indentation", "use spaces: YAML does not take tabs there"
-    elif "expected a single document" in problem:
-        hint = "one document a file: remove the `---`"
-    elif "mapping values are not allowed" in problem:
-        problem, hint = "a `:` where none can stand", "check the indentation, or put the text in quotes"
-    elif "could not find expected ':'" in problem:
-        hint = "a key needs `: ` after it"
-    elif "did not find expected" in problem:
-        hint = "check the indentation and the brackets of this block"
+    problem, hint = advice(document._lines, place.line, place.column, problem)
     return document.at(place, "E001", problem, hint)

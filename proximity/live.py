@@ -9,6 +9,7 @@ from typing import Any
 from proximity.ingest.link import BrokerLink
 from proximity.model import Device, Whereabouts
 from proximity.reload import Watcher
+from proximity.rulebook import RuleBook
 from proximity.service import Service
 from proximity.site.model import Site, Zone
 from proximity.store import gateways, outbox
@@ -87,6 +88,11 @@ class LiveService:
     def rules_errors(self) -> str | None:
         """Why the files now on disk are not in force."""
         return self._watcher.refused
+
+    @property
+    def rulebook(self) -> RuleBook:
+        """The versions of the rules; what changes there is in force at once."""
+        return self._watcher.book
 
     def attributes(self) -> Attributes:
         """What the rules in force may read."""

@@ -4,7 +4,8 @@ Only the standard library and msgspec are imported here, so that a Raspberry Pi 
 float seconds since the Unix epoch, UTC; all lengths are metres; all signal strengths are dBm.
 """
 
-import hashlib
+import struct
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 # The letters of base32 (RFC 4648), two at a time: ids are made for every decision, and this way is the fastest.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]
+_HALVES = struct.Struct(">QQ")
 
 TransitionKind = Literal["enter", "dwell", "exit", "approach", "cross"]
 Cause = Literal[
@@ -34,10 +36,18 @@ def derive_id(*parts: str | int | float) -> str:
 
     blake2b over the length-prefixed parts, 128 bits, base32 in lower case without padding.
     """
-    texts = [(repr(part) if isinstance(part, float) else str(part)).encode() for part in parts]
-    joined = b"".join([len(text).to_bytes(4, "big") + text for text in texts])
-    number = int.from_bytes(hashlib.blake2b(joined, digest_size=16).digest(), "big") << 2  # 130 bits: 26 letters of 5
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    joined = b""
+    for part in parts:
+        text = (part if type(part) is str else repr(part) if isinstance(part, float) else str(part)).encode()
+        joined += len(text).to_bytes(4, "big") + text
+    high, low = _HALVES.unpack(blake2b(joined, digest_size=16).digest())
+    middle = (high & 15) << 56 | low >> 8  # 128 bits as 60, 60 and 8: whole pairs, of numbers that stay small
+    return (
+        f"{_PAIRS[high >> 54]}{_PAIRS[high >> 44 & 1023]}{_PAIRS[high >> 34 & 1023]}{_PAIRS[high >> 24 & 1023]}"
+        f"{_PAIRS[high >> 14 & 1023]}{_PAIRS[high >> 4 & 1023]}{_PAIRS[middle >> 50]}{_PAIRS[middle >> 40 & 1023]}"
+        f"{_PAIRS[middle >> 30 & 1023]}{_PAIRS[middle >> 20 & 1023]}{_PAIRS[middle >> 10 & 1023]}"
+        f"{_PAIRS[middle & 1023]}{_PAIRS[(low & 255) << 2]}"
+    )
 
 
 class DwellThreshold(NamedTuple):

@@ -108,7 +108,7 @@ class Reactor:
 
     def _advance(self, happened: Sequence[Happening]) -> tuple[list[Happening], dict[str, Row], set[str]]:
         """What happened with the sequences that it completes, the rows that changed, and the ids of those that went."""
-        if not self._ruleset.stateful:
+        if not happened or not self._ruleset.stateful:
             return list(happened), {}, set()
         states: dict[str, State] = dict(rule_state.rows(self._store, self._remembering(happened)))
         before = {row.id: row for state in states.values() for row in state.values()}

@@ -16,26 +16,32 @@ LOOK_EVERY = 0.5  # s; a change by another process is in force within a second
 
 
 class Watcher:
-    """`refused` holds the rendered errors of a folder that was not taken, or None."""
+    """Looks, and applies what it finds. Its book changes through others too: they call `look` to have it at once."""
 
     def __init__(self, book: RuleBook, apply: Callable[[Configuration], None]) -> None:
-        """`book`: its folder is the one that is in force now."""
+        """`book`: what it holds is in force already."""
         self.book, self._apply = book, apply
         self._folder = book.folder.folder
-        self._found = book.folder  # the folder as it was read last without errors
+        self._newest = book.folder  # as it was read last without errors
         self._seen = signature(self._folder)
-        self._number = rulesets.last_number(book.store)
         self._looking = threading.RLock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self.refused: str | None = None
+        self._wrong: str | None = None  # in the folder
+        self._misfit: str | None = None  # between the folder and the rules that are published
         self.reloads = 0
         book.on_change = self.look
 
+    @property
+    def refused(self) -> str | None:
+        """Why what is there now was not taken: rendered errors. None when all of it is in force."""
+        return self._wrong or self._misfit
+
     def look(self) -> bool:
-        """Whether something had changed. Errors are kept in `refused`, and what was in force stays."""
+        """Whether something had changed. Its errors are kept in `refused`, and what was in force stays."""
         with self._looking:
-            folder, rules = self._look_at_folder(), rulesets.last_number(self.book.store) != self._number
+            folder = self._look_at_folder()
+            rules = rulesets.last_number(self.book.store) != self.book.number
             if not folder and not rules:
                 return False
             configuration = self._in_force()
@@ -44,40 +50,35 @@ class Watcher:
                 self.reloads += 1
                 ruleset = configuration.ruleset
                 log.info("configuration in force", version=ruleset.version, rules=len(ruleset.rules))
-            self._number = rulesets.last_number(self.book.store)
             return True
 
     def _look_at_folder(self) -> bool:
-        """Whether a file has changed; what is wrong is in `refused`."""
+        """Whether a file has changed."""
         now = signature(self._folder)
         if now == self._seen:
             return False
         self._seen = now
         configuration, diagnostics = check_configuration(self._folder)
-        if configuration is None:
-            self._refuse("\n".join(diagnostic.render() for diagnostic in diagnostics))
+        self._wrong = None
+        if configuration is not None:
+            self._newest = configuration
         else:
-            self._found, self.refused = configuration, None
+            self._wrong = "\n".join(diagnostic.render() for diagnostic in diagnostics)
+            log.error("configuration not taken; the earlier one stays in force", errors=self._wrong)
         return True
 
     def _in_force(self) -> Configuration | None:
-        """The newest folder that its rules fit, with the rules that are in force; None when there is none."""
-        for folder in dict.fromkeys((id(self._found), id(self.book.folder))):
-            candidate = self._found if folder == id(self._found) else self.book.folder
+        """The newest folder that the published rules fit, with the rules that are in force. None: they fit none."""
+        before = self.book.folder
+        self._misfit = None
+        for folder in [self._newest] if before is self._newest else [self._newest, before]:
             try:
-                found = self.book.in_force(candidate)
+                return self.book.in_force(folder)
             except ConfigurationError as error:
                 problems = "\n".join(one.render() for one in error.diagnostics if one.severity == "error")
-                self._refuse(f"the rules that are published do not fit:\n{problems}")
-                continue
-            if candidate is self._found and self.refused is not None and self.refused.startswith("the rules that"):
-                self.refused = None
-            return found
+                self._misfit = f"the rules that are published do not fit the folder:\n{problems}"
+                log.error("configuration not taken; the earlier one stays in force", errors=problems)
         return None
-
-    def _refuse(self, why: str) -> None:
-        self.refused = why
-        log.error("configuration not taken; the earlier one stays in force", errors=why)
 
     def start(self) -> None:
         """Look in a thread of its own."""
@@ -95,7 +96,7 @@ class Watcher:
             try:
                 self.look()
             except OSError as error:  # the folder was moved away: say so, keep running
-                self.refused = f"{self._folder}: {error.strerror}"
+                self._wrong = f"{self._folder}: {error.strerror}"
                 log.error("configuration folder cannot be read", error=str(error))
             except ProximityError as error:  # the database is away: it is looked at again
                 log.error("published rules cannot be read", error=str(error))

@@ -1,4 +1,4 @@
-"""Which rules are in force: those of the configuration folder, or a version that somebody has pinned; and who may say so.
+"""Which rules are in force: those of the configuration folder, or a version that somebody has pinned; and who says so.
 
 Every text is checked against the shop before it is stored, so that what is stored can come into force.
 """
@@ -16,7 +16,7 @@ from proximity.store import rulesets
 from proximity.store.database import Store
 from proximity.store.rulesets import FOLDER, SHORT, Change, Paused, RefusedError, UnknownError, Version
 from rules.load import load_rules
-from rules.ruleset import RuleSet
+from rules.ruleset import Rule, RuleSet
 
 LONGEST_NAME = 64  # letters of a person's name
 
@@ -40,6 +40,7 @@ class RuleBook:
     def __init__(self, store: Store, clock: Callable[[], float], folder: Configuration) -> None:
         self.store, self._clock = store, clock
         self.folder = folder  # the configuration folder, as it was checked last and found to fit
+        self.number = 0  # of the last change that `in_force` knew
         self.on_change: Callable[[], object] = lambda: None
         self._loaded: tuple[str, RuleSet, RuleSet] | None = None  # version, the folder's set it was read beside, itself
         self._lock = threading.RLock()
@@ -59,7 +60,7 @@ class RuleBook:
                 rulesets.load(self.store, own.version, own.files, self._clock())
                 now = rulesets.standing(self.store)
             ruleset = own if now.version in (None, own.version) else self._stored(now.version, own)
-            self.folder = folder
+            self.folder, self.number = folder, now.number
             return replace(folder, ruleset=with_pauses(ruleset, now.paused))
 
     def overview(self, limit: int = 100) -> Overview:
@@ -122,15 +123,14 @@ class RuleBook:
 
     def pause(self, rule: str, *, by: str) -> None:
         """Stop a rule at once, until `resume`."""
-        known = self._current().by_id
-        if rule not in known:
+        if rule not in self._current():
             raise UnknownError(f"there is no rule {rule} in force; `proximity rules list` shows those of the folder")
         rulesets.pause(self.store, rule, by=_person(by), at=self._clock())
         self.on_change()
 
     def resume(self, rule: str, *, by: str) -> None:
         """Let a paused rule go on."""
-        if rule not in rulesets.standing(self.store).paused and rule not in self._current().by_id:
+        if rule not in rulesets.standing(self.store).paused and rule not in self._current():
             raise UnknownError(f"there is no rule {rule} in force, and none that is paused")
         rulesets.resume(self.store, rule, by=_person(by), at=self._clock())
         self.on_change()
@@ -140,8 +140,10 @@ class RuleBook:
         one = rulesets.version(self.store, name)
         return self._stored(one.id, self.folder.ruleset)
 
-    def _current(self) -> RuleSet:
-        return self.in_force(self.folder).ruleset
+    def _current(self) -> Mapping[str, Rule]:
+        now = rulesets.standing(self.store)
+        own = self.folder.ruleset
+        return (own if now.version is None else self._stored(now.version, own)).by_id
 
     def _fits(self, name: str) -> None:
         self._checked(rulesets.files(self.store, rulesets.version(self.store, name).id))
@@ -164,6 +166,18 @@ class RuleBook:
                 raise ConfigurationError(loaded.diagnostics)
             self._loaded = (version, beside, loaded.ruleset)
         return self._loaded[2]
+
+
+def at_the_start(book: RuleBook) -> Configuration:
+    """What is in force when a service starts. ProximityError when the pinned version does not fit the folder."""
+    try:
+        return book.in_force(book.folder)
+    except ConfigurationError as error:
+        problems = "\n".join(one.render() for one in error.diagnostics if one.severity == "error")
+        raise ProximityError(
+            f"the rules that are published do not fit the folder {book.folder.folder}:\n{problems}\n"
+            "mend the folder, or give the rules back to it: proximity rules follow"
+        ) from None
 
 
 def with_pauses(ruleset: RuleSet, paused: Mapping[str, Paused]) -> RuleSet:

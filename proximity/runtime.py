@@ -1,6 +1,7 @@
 """One running service: broker, store, pipeline, outbox and API, put together and taken apart in order."""
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from proximity.live import LiveService
 from proximity.metrics import Metrics
 from proximity.model import Offer
 from proximity.reload import Watcher
+from proximity.rulebook import RuleBook, at_the_start
 from proximity.schedules import scheduling
 from proximity.service import Service
 from proximity.settings import Settings
@@ -73,6 +75,13 @@ class Running:
         return True
 
 
+def _apply(service: Service, changed: Configuration) -> None:
+    """Put a changed configuration in force, with the people of its files when those were read anew."""
+    if changed.people is not service.configuration.people:
+        people_files.seed(service.store, changed.people, service.clock())
+    service.configure(changed)
+
+
 @contextlib.contextmanager
 def running(
     settings: Settings, configuration: Configuration, clock: Callable[[], float] = system_clock
@@ -85,13 +94,14 @@ def running(
         stack.callback(store.close)
         store.migrate()
         people_files.seed(store, configuration.people, clock())
+        book = RuleBook(store, clock, configuration)
 
         feed, inbox = Feed(), Inbox()
         broker_url, link = broker_link(settings, inbox, clock, stack)
         routes = RouteSettings(webhook_url=settings.webhook_url)
         service = Service(
             store,
-            configuration,
+            at_the_start(book),
             clock,
             inbox,
             feed,
@@ -114,11 +124,7 @@ def running(
         desks = Desks(store, ways, clock)
         service.gateways.writer, service.on_offers = link, desks.waking(worker.wake)
 
-        def apply(changed: Configuration) -> None:
-            people_files.seed(store, changed.people, clock())
-            service.configure(changed)
-
-        watcher = Watcher(settings.config, apply)
+        watcher = Watcher(book, functools.partial(_apply, service))
         registry = CollectorRegistry()
         registry.register(Metrics(service, link))
         live = LiveService(service, link, watcher)

@@ -231,6 +231,12 @@ class Service:
 
     def _announce(self, committed: commits.Committed, step: Step, verdicts: Sequence[Verdict]) -> None:
         """Tell pages what is new, and wake the outbox. Only what this commit really added."""
+        if self.feed.watched:
+            self._publish(committed, step, verdicts)
+        if committed.deliveries or committed.withdrawn or any(verdict.effects.messages for verdict in verdicts):
+            self.on_offers()
+
+    def _publish(self, committed: commits.Committed, step: Step, verdicts: Sequence[Verdict]) -> None:
         for transition in step.transitions:
             if transition.id in committed.transitions:
                 self.feed.publish("transition", msgspec.to_builtins(transition))
@@ -238,8 +244,6 @@ class Service:
             if verdict.decision.id in committed.decisions:
                 decision = committed.turned.get(verdict.decision.id, verdict.decision)
                 self.feed.publish("decision", msgspec.to_builtins(decision))
-        if committed.deliveries or committed.withdrawn or any(verdict.effects.messages for verdict in verdicts):
-            self.on_offers()
 
     @staticmethod
     def _acknowledge(messages: Sequence[Inbound], refused: Sequence[BadMessage | None]) -> None:

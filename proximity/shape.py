@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pydantic
 
 from proximity.document import Diagnostic, Document, Loc, did_you_mean
+from proximity.syntax import curly
 
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
@@ -63,7 +65,8 @@ def _shape_diagnostic(document: Document, model: type[pydantic.BaseModel], base:
     name = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         known = _fields_at(model, detail["loc"][:-1])
-        return document.diagnostic(loc, "E101", f"unknown key `{name}`", did_you_mean(name, known), key=True)
+        hint = curly(name) or did_you_mean(name, known)
+        return document.diagnostic(loc, "E101", f"unknown key `{name}`", hint, key=True)
     if kind == "missing":
         where = f" in `{loc[-1]}`" if loc and isinstance(loc[-1], str) else ""
         return document.diagnostic(
@@ -80,10 +83,33 @@ def _shape_diagnostic(document: Document, model: type[pydantic.BaseModel], base:
         text = message.split(", ", 1)[-1]
         return document.diagnostic(loc, "E104", f"`{name}`: {text}" if name else text)
     if kind in _WORDS:
-        return document.diagnostic(
-            loc, "E103", f"`{name}` {_WORDS[kind]}, not {_show(data)}" if name else f"this {_WORDS[kind]}"
-        )
+        said = f"`{name}` {_WORDS[kind]}, not {_show(data)}" if name else f"this {_WORDS[kind]}"
+        found = document.diagnostic(loc, "E103", said)
+        fields = _fields_at(model, detail["loc"], items=kind in ("list_type", "tuple_type"))
+        return replace(found, hint=_meant(kind, data, fields, found))
     return document.diagnostic(loc, "E103", f"`{name}`: {message[0].lower()}{message[1:]}, not {_show(data)}")
+
+
+def _meant(kind: str, data: Any, fields: Sequence[str], found: Diagnostic) -> str | None:
+    """What to write in place of a value that is of another kind."""
+    if kind in ("list_type", "tuple_type"):
+        if isinstance(data, str) and fields:
+            return f"each of its items has keys: {', '.join(fields)}"
+        if isinstance(data, str):
+            quote = "'" if set(data) & set(',[]{}"#:') and "'" not in data else ""
+            return f"write `[{quote}{data}{quote}]`"
+        return "put `- ` before it, or square brackets around it" if isinstance(data, dict) else None
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        keys = f"its keys are {', '.join(fields)}" if fields and kind != "dict_type" else None
+        if data is None:
+            return f"what belongs to it is indented deeper{f'; {keys}' if keys else ''}"
+        return keys
+    if kind == "string_type" and data is None and "#" in (found.source or "")[found.mark.column - 1 :]:
+        return "what follows a `#` is a comment: put the text in quotes"
+    number = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*\D*", data) if isinstance(data, str) else None
+    if number is not None and kind.startswith(("int_", "float_")) and not ("." in number[1] and kind.startswith("int")):
+        return f"write `{number[1]}`"
+    return None
 
 
 def _has(data: Any, part: str | int) -> bool:
@@ -102,21 +128,25 @@ def _show(data: Any) -> str:
     return repr(data) if isinstance(data, str) else str(data).lower() if isinstance(data, bool) else str(data)
 
 
-def _fields_at(model: type[pydantic.BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the model at `loc` below `model`, as a file writes them."""
+def _fields_at(model: type[pydantic.BaseModel], loc: Sequence[str | int], *, items: bool = False) -> list[str]:
+    """Names of the fields of the model at `loc` below `model`, as a file writes them; with `items` of the models in
+    the list there, and none when it holds none."""
     models: list[type[pydantic.BaseModel]] = [model]
+    inner: list[type[pydantic.BaseModel]] = []
     for part in loc:
-        inner: list[type[pydantic.BaseModel]] = []
+        inner = []
         for one in models:
             for name, info in one.model_fields.items():
                 if part in (name, info.alias):
                     inner.extend(_models_in(info.annotation))
         if inner:
             models = inner
+    if items and not inner:
+        return []
     names: list[str] = []
     for one in models:
         names.extend(info.alias or name for name, info in one.model_fields.items())
-    return names
+    return list(dict.fromkeys(names))
 
 
 def _models_in(annotation: Any) -> list[type[pydantic.BaseModel]]:

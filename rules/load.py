@@ -128,6 +128,9 @@ def _load(documents: Sequence[Document], catalog: Catalog) -> Loaded:
     return Loaded(RuleSet(version, by_id, catalog, places, compiler, files, shared.windows), found)
 
 
+_RULE_KEYS = frozenset(info.alias or name for name, info in schema.Rule.model_fields.items())
+
+
 def _header(document: Document) -> tuple[schema.Header | None, list[Diagnostic]]:
     data = document.data
     if any(one.code.startswith("E00") and one.code != "E002" for one in document.diagnostics):
@@ -141,7 +144,16 @@ def _header(document: Document) -> tuple[schema.Header | None, list[Diagnostic]]
     data = copy.deepcopy({key: value for key, value in data.items() if key != "rules"})
     if stated:
         data["rules"] = [None] * len(rules) if isinstance(rules, list) else rules  # each is checked by itself
-    return _shape(document, schema.Header, (), data)
+    header, found = _shape(document, schema.Header, (), data)
+    return header, [_of_a_rule(one) for one in found]
+
+
+def _of_a_rule(one: Diagnostic) -> Diagnostic:
+    """A rule that was written without `rules` around it."""
+    key = re.fullmatch(r"unknown key `(\w+)`", one.message)
+    if key is None or key[1] not in _RULE_KEYS:
+        return one
+    return replace(one, hint="a rule stands below `rules:`, and `- ` before its first key")
 
 
 def _rules(

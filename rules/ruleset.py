@@ -98,6 +98,7 @@ class Rule:
     offer: OfferPlan | None = None
     tasks: tuple[StaffTask, ...] = ()  # `do`
     goal: Goal | None = None
+    paused: str = ""  # "by ada at 2026-11-24 12:04 CET": somebody has stopped it from outside its file
 
     @property
     def measured(self) -> bool:

@@ -117,7 +117,13 @@ class Experiment(Model):
     def _whole(cls, arms: dict[str, float]) -> dict[str, float]:
         total = round(sum(arms.values()), 6)
         if total != 100:
-            raise ValueError(f"the arms add to {total:g}, not to 100")
+            lack = round(100 - total, 6)
+            tail = (
+                f"give the missing {lack:g} to one of them, or to an arm `control`, which says nothing"
+                if lack > 0
+                else f"take {-lack:g} away"
+            )
+            raise ValueError(f"the arms add to {total:g}, not to 100; {tail}")
         return arms
 
 

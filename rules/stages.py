@@ -40,7 +40,8 @@ def walk(
 def _status(rule: Rule, moment: Moment) -> Answer:
     where = rule.places.get("status")
     if rule.status != "live":
-        return "not_live", Stage("status", False, f"the status is {rule.status}", where=where or rule.where)
+        detail = f"paused {rule.paused}" if rule.paused else f"the status is {rule.status}"
+        return "not_live", Stage("status", False, detail, where=where or rule.where)
     if rule.runs is not None:
         problem = rule.runs.problem(moment.facts.now, moment.place, moment.facts.shopper)
         if problem is not None:

@@ -127,12 +127,20 @@ def time_of_day(value: Any) -> int:
     """`"21:00"` -> minutes after midnight; `"24:00"` is the end of the day."""
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        example = f"{value:02d}:00" if isinstance(value, int) and 0 <= value < 24 else "21:30"
+        example = _clock(value) or "21:30"
         raise ValueError(f'{show(value)} is not a time of day; write hours and minutes, as in "{example}"')
     minutes = int(match[1]) * 60 + int(match[2])
     if int(match[2]) > 59 or minutes > 1440:
         raise ValueError(f'"{value}" is not a time of day; hours go from 00 to 24 and minutes from 00 to 59')
     return minutes
+
+
+def _clock(value: Any) -> str | None:
+    """What was meant by `14` or `11.30`."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 24:
+        return None
+    hours, minutes = divmod(round(value * 100), 100)
+    return f"{hours:02d}:{minutes:02d}" if minutes < 60 else None
 
 
 def moment(value: Any) -> datetime:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from shapely.geometry import Point, Polygon
 
 from proximity.api.context import ApiContext
+from proximity.configuration import Configuration, catalog_of
 from proximity.errors import BadMessage
 from proximity.feed import Feed
 from proximity.model import (
@@ -31,7 +32,9 @@ from proximity.model import (
     Whereabouts,
     derive_id,
 )
+from proximity.rulebook import RuleBook
 from proximity.site.model import Anchor, Site, Wall, Zone
+from proximity.site.people import People
 from proximity.store import fences, gateways, people, tables
 from proximity.store.bulk import insert_new
 from proximity.store.commit import Outcome, commit
@@ -39,6 +42,7 @@ from proximity.store.database import Store, open_store
 from proximity.store.outbox import Delivery
 from rules import offers_codes as codes
 from rules.attributes import Attributes, load_attributes
+from rules.load import load_rules
 
 TOKEN = "operator-token-of-the-tests"
 TILL = "till-token-of-the-tests"
@@ -155,6 +159,7 @@ class FakeLive:
         self.changed: list[str] = []
         self.errors: str | None = None
         self.context_changes = 0
+        self.rulebook = _rulebook(store)
 
     def sites(self) -> Sequence[Site]:
         return (MARAIS, LYON)
@@ -221,6 +226,27 @@ class FakeLive:
 
     def health(self) -> Condition:
         return self.condition
+
+
+RULES = '''
+rules:
+  - id: welcome
+    when: {enter: {zone: entrance}}
+    say: {en: {title: "Welcome", body: "Coffee is on us"}}
+  - id: coffee-linger
+    when: {dwell: {zone: coffee-aisle, for: 60s}}
+    say: {en: {title: "20% off", body: "For you"}}
+'''
+
+
+def _rulebook(store: Store) -> RuleBook:
+    attributes, _ = load_attributes(ATTRIBUTES, "attributes.yaml")
+    assert attributes is not None
+    found = load_rules({"rules/shop.rules.yaml": RULES}, catalog_of((MARAIS, LYON), attributes))
+    assert found.ruleset is not None, found.diagnostics
+    book = RuleBook(store, lambda: NOON, Configuration(Path("config"), (MARAIS, LYON), People(), found.ruleset))
+    book.in_force(book.folder)
+    return book
 
 
 class House:

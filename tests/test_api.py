@@ -57,6 +57,9 @@ PROTECTED = [
     ("POST", "/events"),
     ("GET", "/budgets"), ("GET", "/coupons/x"), ("POST", "/coupons/x/redeem"), ("GET", "/context"), ("PUT", "/context"),
     ("GET", "/results"), ("GET", "/experiments"),
+    ("GET", "/rulesets"), ("POST", "/rulesets"), ("GET", "/rulesets/x"), ("POST", "/rulesets/x/approve"),
+    ("POST", "/rulesets/x/rollback"), ("POST", "/rules/follow"), ("POST", "/rules/x/pause"),
+    ("POST", "/rules/x/resume"),
 ]  # fmt: skip
 
 

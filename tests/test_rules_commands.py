@@ -42,7 +42,7 @@ def shop(tmp_path: Path) -> Path:
 def test_the_example_shop_is_right() -> None:
     result = run("check", ROOT / "config")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "0 errors, 0 warnings in 3 files; 7 rules\n"
+    assert result.stderr == "0 errors, 0 warnings in 3 files; 8 rules\n"
 
 
 def test_a_file_is_read_with_its_neighbours_and_told_of_alone(shop: Path) -> None:

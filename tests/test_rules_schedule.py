@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rules.schedule import Place, Window, local_time, minutes_of_week, period_start
-from tests.rules.support import BERLIN, PARIS, ada, epoch, facts, happening, only, rule
+from rules.catalog import Store
+from rules.schedule import Place, Window, local_time, minutes_of_week, period_start, window_end
+from tests.rules.support import BERLIN, PARIS, ada, epoch, facts, happening, only, rule, sent
 
 PLACE = Place.of(PARIS)
 
@@ -139,3 +140,92 @@ def test_local_time_reads_the_clock_that_is_asked_for() -> None:
         2026, 11, 24, 6, tzinfo=ZoneInfo("America/New_York")
     )
     assert local_time(at, "shopper", PLACE, None).hour == 12
+
+
+# -- the nights in which the clock changes ----------------------------------------------------------------------------
+
+ROUND_THE_CLOCK = Store("kiosk", "Europe/Paris", country="FR", opening_hours="Mo-Su 01:00-02:30,03:30-22:00")
+
+
+@pytest.mark.parametrize(
+    ("at", "is_open"),
+    [
+        # spring forward: the half hour after two does not exist, and the shutters go down on time
+        ("2026-03-29T01:59:00+01:00", True),
+        ("2026-03-29T03:00:00+02:00", False),
+        ("2026-03-29T03:29:00+02:00", False),
+        ("2026-03-29T03:30:00+02:00", True),
+        # fall back: the hour from two to three comes twice, and half of each is open
+        ("2026-10-25T02:29:00+02:00", True),
+        ("2026-10-25T02:31:00+02:00", False),
+        ("2026-10-25T02:31:00+01:00", False),
+        ("2026-10-25T03:29:00+01:00", False),
+        ("2026-10-25T03:30:00+01:00", True),
+    ],
+)
+def test_opening_hours_in_the_nights_of_a_change(at: str, is_open: bool) -> None:
+    assert Place.of(ROUND_THE_CLOCK).is_open(epoch(at)) is is_open
+
+
+@pytest.mark.parametrize(
+    ("limit", "before", "at", "reason"),
+    [
+        # a calendar day is as long as the wall clock makes it: 23 hours in March, 25 in October
+        ("{scope: rule, max: 1, every: 24h, window: calendar}", "2026-03-29T00:10:00+01:00",
+         "2026-03-29T23:50:00+02:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 24h, window: calendar}", "2026-03-28T23:50:00+01:00",
+         "2026-03-29T00:10:00+01:00", None),
+        ("{scope: rule, max: 1, every: 24h, window: calendar}", "2026-10-25T00:10:00+02:00",
+         "2026-10-25T23:50:00+01:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 24h, window: calendar}", "2026-10-25T23:50:00+01:00",
+         "2026-10-26T00:10:00+01:00", None),
+        ("{scope: rule, max: 1, every: 7d, window: calendar}", "2026-10-19T00:10:00+02:00",
+         "2026-10-25T23:50:00+01:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 7d, window: calendar}", "2026-03-29T23:50:00+02:00",
+         "2026-03-30T00:10:00+02:00", None),
+        # a rolling window is hours that pass, whatever the wall says
+        ("{scope: rule, max: 1, every: 24h}", "2026-03-28T12:00:00+01:00",
+         "2026-03-29T12:59:00+02:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 24h}", "2026-03-28T12:00:00+01:00", "2026-03-29T13:00:00+02:00", None),
+        ("{scope: rule, max: 1, every: 24h}", "2026-10-24T12:00:00+02:00",
+         "2026-10-25T10:59:00+01:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 24h}", "2026-10-24T12:00:00+02:00", "2026-10-25T11:00:00+01:00", None),
+        ("{scope: rule, max: 1, every: 1h}", "2026-10-25T02:30:00+02:00", "2026-10-25T02:29:00+01:00", "limit_reached"),
+        ("{scope: rule, max: 1, every: 1h}", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", None),
+    ],
+)  # fmt: skip
+def test_limits_over_a_change_of_the_clock(limit: str, before: str, at: str, reason: str | None) -> None:
+    known = facts(at, history=[sent("one", epoch(before))])
+    assert only(rule(f"    limits: [{limit}]"), happening(at=at), known).decision.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("country", "at", "closed"),
+    [
+        ("FR", "2026-07-14T12:00:00+02:00", True),
+        ("DE", "2026-07-14T12:00:00+02:00", False),  # a holiday of another country
+        ("DE", "2026-10-03T12:00:00+02:00", True),
+        ("FR", "2026-04-06T12:00:00+02:00", True),  # Easter Monday moves
+        (None, "2026-07-14T12:00:00+02:00", False),  # nobody knows
+        ("XX", "2026-07-14T12:00:00+02:00", False),
+    ],
+)
+def test_public_holidays_are_those_of_the_store(country: str | None, at: str, closed: bool) -> None:
+    window = Window("w", "store", public_holidays=True)
+    assert window.is_open(datetime.fromisoformat(at), country) is not closed
+
+
+@pytest.mark.parametrize(
+    ("window", "at", "ends"),
+    [
+        (Window("w", "store", 1260, 510), "2026-11-24T22:00:00+01:00", "2026-11-25T08:30:00+01:00"),
+        (Window("w", "store", 1260, 510), "2026-11-25T08:29:59+01:00", "2026-11-25T08:30:00+01:00"),
+        (Window("w", "store", 0, 150), "2026-03-29T01:00:00+01:00", "2026-03-29T03:00:00+02:00"),  # 02:30 is not
+        (Window("w", "store", 0, 150), "2026-10-25T02:10:00+02:00", "2026-10-25T02:30:00+02:00"),
+        (Window("w", "store", days=frozenset({5, 6})), "2026-11-28T10:00:00+01:00", "2026-11-30T00:00:00+01:00"),
+        (Window("w", "store"), "2026-11-28T10:00:00+01:00", None),
+    ],
+)
+def test_when_a_window_ends(window: Window, at: str, ends: str | None) -> None:
+    local = datetime.fromtimestamp(epoch(at), ZoneInfo("Europe/Paris"))
+    assert window_end(window, local, "FR") == (None if ends is None else epoch(ends))

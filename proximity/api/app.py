@@ -21,6 +21,7 @@ from proximity.api import (
     presence,
     problems,
     results,
+    rulesets,
     shop_events,
     shoppers,
     sites,
@@ -67,6 +68,7 @@ def create_app(context: ApiContext) -> FastAPI:
         shop_events,
         results,
         operations,
+        rulesets,
         me,
     )
     parts = [(PREFIX, part.router) for part in tables]
@@ -79,7 +81,7 @@ def create_app(context: ApiContext) -> FastAPI:
         for route in router.routes
         if isinstance(route, APIRoute)
     ]
-    app.add_middleware(Shield, bulk={f"{PREFIX}/fences": BULK, f"{PREFIX}/positions": BULK})
+    app.add_middleware(Shield, bulk={f"{PREFIX}/fences": BULK, f"{PREFIX}/positions": BULK, f"{PREFIX}/rulesets": BULK})
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

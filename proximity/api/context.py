@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from proximity.feed import Feed
 from proximity.model import Device, Whereabouts
+from proximity.rulebook import RuleBook
 from proximity.site.model import Site, Zone
 from proximity.store.database import Store
 from rules.attributes import Attributes
@@ -95,6 +96,11 @@ class Live(Protocol):
 
     def rules_errors(self) -> str | None:
         """The text of a refused reload; None when the files and the set in force agree."""
+        ...
+
+    @property
+    def rulebook(self) -> RuleBook:
+        """The versions of the rules."""
         ...
 
     def attributes(self) -> Attributes:

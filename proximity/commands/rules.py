@@ -1,4 +1,4 @@
-"""`proximity rules`: check, list, test and explain the rules of a shop."""
+"""`proximity rules`: check, list, test and explain the rules of a shop; their life is in `rules_versions`."""
 
 import json
 import re
@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from proximity.commands import rules_versions
 from proximity.errors import ConfigurationError, ProximityError
 
-app = typer.Typer(help="Check, test and explain rules.", no_args_is_help=True)
+app = typer.Typer(help="Check, test, explain and publish rules.", no_args_is_help=True)
+rules_versions.add_to(app)
 
 Paths = Annotated[
     list[Path] | None,

@@ -81,7 +81,8 @@ def latest(device: Ints, at: Floats, lat: Floats, lon: Floats, accuracy: Floats)
     if not same.any():
         return order, order[:0], 0
     several = np.zeros(len(order), dtype=np.bool_)
-    several[1:], several[:-1] = same, same | several[:-1]
+    several[1:] = same
+    several[:-1] |= same
     alone, some = order[~several], order[several]
     some = some[np.lexsort((np.nan_to_num(accuracy[some], nan=np.inf), lon[some], lat[some], at[some], device[some]))]
     d, t, y, x = device[some], at[some], lat[some], lon[some]

@@ -33,12 +33,7 @@ class Names:
 
     def write(self, names: Sequence[str], used: NDArray[np.int64]) -> NDArray[Any]:
         """The numbers of `names[used]`."""
-        wanted = [names[i] for i in used.tolist()]
-        index = self._numbers.index
-        found = list(map(index.get, wanted))
-        if None in found:
-            found = list(map(self._numbers.number, wanted))
-        return _small(np.array(found, dtype=np.int64))
+        return _small(self._numbers.of([names[i] for i in used.tolist()]))
 
     def fresh(self) -> list[str]:
         """What is new since the last call."""

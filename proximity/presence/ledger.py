@@ -84,8 +84,7 @@ class Ledger:
         result = Result()
         ends: dict[Key, Change] = {}
         touched = dict.fromkeys(self._contests)
-        for change in sorted(changes, key=self._order):
-            key = self._key(change.row)
+        for change, key in self._in_order(changes):
             touched[key[0]] = None
             if change.kind == "enter":
                 self._back(key, change.row)
@@ -110,9 +109,15 @@ class Ledger:
                 stay = Stay(self._visit_id(key, within), self._devices.names[device], within, within, p, False, False)
                 result.transitions.append(self._transition("cross", "confirmed", key, stay, now, observed))
 
-    def _order(self, change: Change) -> tuple[int, str, int]:
-        device = self._claims.device[change.row]
-        return ORDER[change.kind], self._devices.names[device], int(self._claims.source[change.row])
+    def _in_order(self, changes: Sequence[Change]) -> list[tuple[Change, Key]]:
+        """Exits first, then by the name of the device and the kind of evidence; with the visit that each is about."""
+        rows = [change.row for change in changes]
+        claims, names = self._claims, self._devices.names
+        device, source, zone = claims.device[rows], claims.source[rows].tolist(), claims.zone[rows].tolist()
+        keys = list(zip(self._devices.shopper[device].tolist(), zone, strict=True))
+        kind = [ORDER[change.kind] for change in changes]
+        ranks = list(zip(kind, [names[row] for row in device.tolist()], source, strict=True))
+        return [(changes[i], keys[i]) for i in sorted(range(len(changes)), key=ranks.__getitem__)]
 
     def _key(self, row: int) -> Key:
         device = self._claims.device[row]
@@ -138,14 +143,15 @@ class Ledger:
         return True
 
     def _see(self, stay: Stay, row: int) -> None:
-        stay.last_seen = max(stay.last_seen, float(self._claims.support[row]))
+        stay.last_seen = max(stay.last_seen, self._claims.support.item(row))
 
     # -- who is where, when several devices say several things --------------------------------------------------------
 
     def _settle(self, result: Result, now: float, shopper: int, causes: Mapping[int, str]) -> None:
         """Open what is backed and excluded by nothing that is open, or has been more probable for long enough."""
-        zones = self._zones.get(shopper, set())
-        ranked = sorted(zones, key=lambda zone: (-self._confidence((shopper, zone)), self._catalogue.name(zone)))
+        ranked = list(self._zones.get(shopper, ()))
+        if len(ranked) > 1:
+            ranked.sort(key=lambda zone: (-self._confidence((shopper, zone)), self._catalogue.name(zone)))
         kept = [zone for zone in ranked if (shopper, zone) in self.open]
         since, leading, shut = self._contests.pop(shopper, None), False, False
         for zone in [zone for zone in ranked if zone not in kept]:
@@ -168,31 +174,34 @@ class Ledger:
             self._contests[shopper] = since if leading else None
 
     def _confidence(self, key: Key) -> float:
-        return max(float(self._claims.p[row]) for row in self._backing[key])
+        return max(map(self._claims.p.item, self._backing[key]))
 
     def _best(self, key: Key) -> int:
         """The row that backs a zone best; of equals, that of the first device by name."""
-        claims, names = self._claims, self._devices.names
-        return min(self._backing[key], key=lambda row: (-claims.p[row], names[claims.device[row]], claims.source[row]))
+        claims, names, rows = self._claims, self._devices.names, self._backing[key]
+        if len(rows) == 1:
+            return next(iter(rows))
+        return min(rows, key=lambda row: (-claims.p[row], names[claims.device[row]], claims.source[row]))
 
     # -- opening and closing ----------------------------------------------------------------------------------------
 
     def _open(self, result: Result, now: float, key: Key, causes: Mapping[int, str]) -> None:
         row, claims = self._best(key), self._claims
         fresh = row in causes
-        started = float(claims.since[row]) if fresh else now
+        started = claims.since.item(row) if fresh else now
+        support = claims.support.item(row)
         stay = Stay(
             id=self._visit_id(key, started),
-            device=self._devices.names[claims.device[row]],
+            device=self._devices.names[claims.device.item(row)],
             started=started,
-            last_seen=float(claims.support[row]),
-            confidence=float(claims.p[row]),
-            initial=bool(claims.initial[row]) and fresh,
-            jumped=bool(claims.jumped[row]),
+            last_seen=support,
+            confidence=claims.p.item(row),
+            initial=claims.initial.item(row) and fresh,
+            jumped=claims.jumped.item(row),
         )
         self.open[key] = stay
         cause = causes.get(row, "confirmed")
-        result.transitions.append(self._transition("enter", cause, key, stay, now, float(claims.support[row])))
+        result.transitions.append(self._transition("enter", cause, key, stay, now, support))
         result.visits.append(self._visit(key, stay))
         for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
             first = self._resume(key, stay, threshold)
@@ -201,14 +210,13 @@ class Ledger:
                 heapq.heappush(self._dwells, Due(due if first == started else max(due, now), stay.id, threshold, *key))
 
     def _close(self, result: Result, now: float, key: Key, change: Change) -> None:
-        stay, row = self.open.pop(key), change.row
+        stay, row, claims = self.open.pop(key), change.row, self._claims
         self._see(stay, row)
-        stay.device = self._devices.names[self._claims.device[row]]
+        stay.device = self._devices.names[claims.device.item(row)]
         silent = change.cause in ("silence", "gateway_down")
         seen = change.cause in ("left", "moved")
-        observed = stay.last_seen if silent else float(self._claims.heard[row]) if seen else now
-        stay.jumped = bool(self._claims.jumped[row])
-        stay.confidence = float(self._claims.p[row])
+        observed = stay.last_seen if silent else claims.heard.item(row) if seen else now
+        stay.jumped, stay.confidence = claims.jumped.item(row), claims.p.item(row)
         for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
             chain = self._chains.get((*key, threshold))
             if chain is not None:

@@ -173,6 +173,11 @@ class Numbers:
             self.names.append(name)
         return number
 
+    def of(self, names: Sequence[str]) -> Longs:
+        """The numbers of names."""
+        found = list(map(self.index.get, names))
+        return np.array(list(map(self.number, names)) if None in found else found, dtype=np.int64)
+
 
 class Keys:
     """Sorted pairs (major, minor), each with the row of a table: found in bulk by pair or by major."""

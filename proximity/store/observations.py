@@ -5,7 +5,6 @@ and signal strengths to a hundredth of a decibel, which is what gateways send.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ from sqlalchemy import Connection
 from proximity.model import derive_id
 from proximity.observations import Batch, Fixes, Ints, Sightings
 from proximity.presence.probe import Said, State, Story
-from proximity.presence.state import Numbers
+from proximity.presence.state import Longs, Numbers
 from proximity.store import tables
 from proximity.store.database import Store
 
@@ -62,18 +61,19 @@ _decoder = msgspec.msgpack.Decoder(_Packed)
 
 
 class _Columns(NamedTuple):
-    """All that was seen, or all fixes, of some batches, by device; a part is the rows of one device."""
+    """All that was seen, or all fixes, of some batches, sorted by device."""
 
-    parts: dict[int, slice]  # by number of the device
-    columns: dict[str, NDArray[Any]]
+    device: Longs  # (n,) number of the device, ascending
+    columns: Mapping[str, NDArray[Any]]  # (n,) each
 
-    def of(self, device: int) -> dict[str, NDArray[Any]]:
-        part = self.parts.get(device, slice(0, 0))
-        return {name: column[part] for name, column in self.columns.items()}
+    def bounds(self, devices: int) -> list[int]:
+        """(devices + 1,) where the rows of each device begin and the last one's end."""
+        found: list[int] = np.searchsorted(self.device, np.arange(devices + 1)).tolist()
+        return found
 
 
 def pack(batches: Sequence[Batch], said: Iterable[Said] = ()) -> list[Kept]:
-    """One row for each device that was observed."""
+    """One row for each device that was observed. Columns are made for all devices at once, and cut as bytes."""
     devices, anchors, owners = Numbers(), Numbers(), dict[str, str]()
     for batch in batches:
         owners.update(zip(batch.devices, batch.shoppers, strict=True))
@@ -83,12 +83,7 @@ def pack(batches: Sequence[Batch], said: Iterable[Said] = ()) -> list[Kept]:
         words.setdefault(devices.number(word.device), []).append(word)
     seen = [_renumbered(batch, batch.sightings, ("at", "rssi"), devices, anchors) for batch in batches]
     fixed = [_renumbered(batch, batch.fixes, ("at", "lat", "lon", "accuracy"), devices, None) for batch in batches]
-    sightings, fixes = _by_device(seen), _by_device(fixed)
-    numbers = sorted({*sightings.parts, *fixes.parts, *words})
-    return [
-        _pack(devices.names[i], owners[devices.names[i]], sightings.of(i), fixes.of(i), anchors, words.get(i, []))
-        for i in numbers
-    ]
+    return _packed(devices.names, owners, _by_device(seen), _by_device(fixed), anchors.names, words)
 
 
 def _renumbered(
@@ -102,56 +97,80 @@ def _renumbered(
     return columns
 
 
-def _among(names: Sequence[str], index: Ints, numbers: Numbers) -> NDArray[np.int64]:
-    used, inverse = np.unique(index, return_inverse=True)
-    known = np.array([numbers.number(names[i]) for i in used.tolist()], dtype=np.int64)
-    return known[inverse]
+def _among(names: Sequence[str], index: Ints, numbers: Numbers) -> Longs:
+    used = np.zeros(len(names), dtype=np.bool_)
+    used[index] = True
+    known = np.full(len(names), -1, dtype=np.int64)
+    known[used] = numbers.of([names[i] for i in np.flatnonzero(used).tolist()])
+    return known[index]
 
 
 def _by_device(batches: Sequence[Mapping[str, NDArray[Any]]]) -> _Columns:
     if not batches:
-        return _Columns({}, {name: np.empty(0) for name in ("at", "rssi", "anchor", "lat", "lon", "accuracy")})
+        columns: dict[str, NDArray[Any]] = {n: np.empty(0) for n in ("at", "rssi", "lat", "lon", "accuracy")}
+        columns["anchor"] = np.empty(0, dtype=np.int64)
+        return _Columns(np.empty(0, dtype=np.int64), columns)
     columns = {name: np.concatenate([one[name] for one in batches]) for name in batches[0]}
     order = np.argsort(columns["device"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
-    which, starts = np.unique(columns["device"], return_index=True)
-    bounds = pairwise([*starts.tolist(), len(order)])
-    parts = {device: slice(*bound) for device, bound in zip(which.tolist(), bounds, strict=True)} if len(order) else {}
-    return _Columns(parts, columns)
+    return _Columns(columns.pop("device"), columns)
 
 
-def _pack(
-    device: str,
-    owner: str,
-    seen: Mapping[str, NDArray[Any]],
-    fixed: Mapping[str, NDArray[Any]],
-    anchors: Numbers,
-    words: Sequence[Said],
-) -> Kept:
-    said = np.array([word.at for word in words], dtype=np.float64)
-    times = [column for column in (seen["at"], fixed["at"], said) if len(column)]
-    first = round(min(float(column.min()) for column in times) * 1000.0)
+def _packed(
+    names: Sequence[str],
+    owners: Mapping[str, str],
+    seen: _Columns,
+    fixed: _Columns,
+    anchors: Sequence[str],
+    words: Mapping[int, Sequence[Said]],
+) -> list[Kept]:
+    """Rows in order of the devices' numbers."""
+    ends, begins = np.full(len(names), -np.inf), np.full(len(names), np.inf)
+    for device, some in words.items():
+        begins[device], ends[device] = min(word.at for word in some), max(word.at for word in some)
+    for rows in (seen, fixed):
+        np.minimum.at(begins, rows.device, rows.columns["at"])
+        np.maximum.at(ends, rows.device, rows.columns["at"])
+    known = np.isfinite(begins)  # a name without a row that was kept
+    first = np.rint(np.where(known, begins, 0.0) * 1000.0).astype(np.int64)
+    among, local, heard_by = _local(seen.device, seen.columns["anchor"], len(names), len(anchors))
+    rssi = np.clip(np.nan_to_num(seen.columns["rssi"], posinf=0.0, neginf=0.0), *LEVELS)
+    at, level = _since(seen, first), np.rint(rssi * HUNDREDTHS).astype("<i2").tobytes()
+    lat, lon = (fixed.columns[name].astype("<f8").tobytes() for name in ("lat", "lon"))
+    fixed_at, accuracy = _since(fixed, first), fixed.columns["accuracy"].astype("<f4").tobytes()
+    cut, cut_fixed, named = seen.bounds(len(names)), fixed.bounds(len(names)), [anchors[i] for i in among]
+    kept, firsts, lasts = [], first.tolist(), ends.tolist()
+    for i in np.flatnonzero(known).tolist():
+        a, b, c, d, since = cut[i], cut[i + 1], cut_fixed[i], cut_fixed[i + 1], firsts[i]
+        data = _Packed(
+            since,
+            named[heard_by[i] : heard_by[i + 1]],
+            at[4 * a : 4 * b],
+            local[2 * a : 2 * b],
+            level[2 * a : 2 * b],
+            fixed_at[4 * c : 4 * d],
+            lat[8 * c : 8 * d],
+            lon[8 * c : 8 * d],
+            accuracy[4 * c : 4 * d],
+            [(round(word.at * 1000.0) - since, word.zone, word.inside) for word in words.get(i, ())],
+        )
+        kept.append(Kept(names[i], owners[names[i]], since / 1000.0, lasts[i], _encoder.encode(data)))
+    return kept
 
-    def since(moments: NDArray[np.float64]) -> bytes:
-        after = np.rint(moments * 1000.0).astype(np.int64) - first
-        return bytes(after.astype("<u4").tobytes())
 
-    used, anchor = np.unique(seen["anchor"], return_inverse=True)
-    rssi = np.clip(np.nan_to_num(seen["rssi"], posinf=0.0, neginf=0.0), *LEVELS)
-    packed = _Packed(
-        first,
-        [anchors.names[i] for i in used.astype(np.int64).tolist()],
-        since(seen["at"]),
-        anchor.astype("<u2").tobytes(),
-        np.rint(rssi * HUNDREDTHS).astype("<i2").tobytes(),
-        since(fixed["at"]),
-        fixed["lat"].astype("<f8").tobytes(),
-        fixed["lon"].astype("<f8").tobytes(),
-        fixed["accuracy"].astype("<f4").tobytes(),
-        [(round(word.at * 1000.0) - first, word.zone, word.inside) for word in words],
-    )
-    ends = max(float(column.max()) for column in times)
-    return Kept(device, owner, first / 1000.0, ends, _encoder.encode(packed))
+def _since(rows: _Columns, first: Longs) -> bytes:
+    """Milliseconds after the device's first, as u4."""
+    after = np.rint(rows.columns["at"] * 1000.0).astype(np.int64) - first[rows.device]
+    return bytes(after.astype("<u4").tobytes())
+
+
+def _local(device: Longs, anchor: Longs, devices: int, anchors: int) -> tuple[list[int], bytes, list[int]]:
+    """Anchors as numbers among those that heard the device: their numbers, ascending, of one device after the other;
+    the column as u2; and where those of each device begin."""
+    pairs, inverse = np.unique(device * max(anchors, 1) + anchor, return_inverse=True)
+    starts = np.searchsorted(pairs, np.arange(devices + 1) * max(anchors, 1))
+    local = inverse - starts[device]
+    return (pairs % max(anchors, 1)).tolist(), bytes(local.astype("<u2").tobytes()), starts.tolist()
 
 
 def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:

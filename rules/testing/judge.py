@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from rules.ruleset import RuleSet
 from rules.schedule import local_time, zone_info
 from rules.testing import shape
 from rules.testing.read import Suite, Test
-from rules.testing.simulate import Delivered, Played, SimulatedShop
+from rules.testing.simulate import Delivered, Played, SimulatedShop, Told
 from rules.values import show
 
 _ALWAYS = ("rule",)
@@ -85,6 +85,7 @@ def _judge_test(ruleset: RuleSet, test: Test) -> tuple[Failure, ...]:
         judged.sent()
         judged.not_sent()
         judged.withdrawn()
+        judged.told()
         judged.numbers()
         failures += judged.failures
     return tuple(failures)
@@ -111,6 +112,9 @@ class _Judged:
     def _decision(self, rule: str) -> list[str]:
         """The last decision of a rule, in words."""
         made = [(one.at, one.decision) for one in self._delivered() if one.offer.rule == rule]
+        made += [
+            (one.at, one.decision) for one in self.played.told if one.message.rule == rule and self._by_now(one.at)
+        ]
         made += [(one.at, one.decision) for one in self.played.withheld if one.rule == rule and self._by_now(one.at)]
         if not made:
             return [f"{rule}: nothing was decided, for its trigger did not come"]
@@ -163,6 +167,7 @@ class _Judged:
     def _answers(self, rule: str) -> list[str]:
         """What became of a rule at the last moment at which it was asked: `sent`, or reasons."""
         found = [(one.at, "sent") for one in self._delivered() if one.offer.rule == rule]
+        found += [(one.at, "sent") for one in self.played.told if one.message.rule == rule and self._by_now(one.at)]
         found += [(one.at, one.reason) for one in self.played.withheld if one.rule == rule and self._by_now(one.at)]
         last = max((at for at, _ in found), default=None)
         return list(dict.fromkeys(answer for at, answer in found if at == last))
@@ -193,6 +198,33 @@ class _Judged:
         if got != wanted:
             diff = (f"- [{', '.join(wanted)}]", f"+ [{', '.join(got)}]")
             self._fail("withdrawn", diff, sorted(set(got) ^ set(wanted)))
+
+    def told(self) -> None:
+        """All that the staff was told by now, and nothing else."""
+        if self.expected.told is None:
+            return
+        left = [one for one in self.played.told if self._by_now(one.at)]
+        lines: list[str] = []
+        rules: list[str] = []
+        for wanted in self.expected.told:
+            given = {key: getattr(wanted, key) for key in ("desk", *sorted(wanted.model_fields_set - {"desk"}))}
+            found = next((one for one in left if _of_told(one, given) == given), None)
+            if found is None:
+                lines.append(f"- {_flow(given)}")
+                rules += [wanted.rule] if wanted.rule else []
+            else:
+                left.remove(found)
+                lines.append(f"  {_flow(given)}")
+        for surplus in left:
+            lines.append(f"+ {_flow(_of_told(surplus, ('rule', 'desk', 'text')))}")
+            rules.append(surplus.message.rule)
+        if any(not line.startswith(" ") for line in lines):
+            self._fail("told", lines, rules)
+
+
+def _of_told(one: Told, keys: Iterable[str]) -> dict[str, Any]:
+    have = {"rule": one.message.rule, "desk": one.message.desk, "text": one.message.text, "at": one.at}
+    return {key: have[key] for key in keys}
 
 
 def _keys(wanted: shape.Sent) -> tuple[str, ...]:
@@ -225,7 +257,7 @@ def _flow(values: dict[str, Any]) -> str:
     """As one would write it in the file."""
     parts = []
     for key, value in values.items():
-        plain = key in ("rule", "channel", "language") and isinstance(value, str)
+        plain = key in ("rule", "channel", "language", "desk") and isinstance(value, str)
         parts.append(f"{key}: {value if plain else _time(value) if key == 'at' else show(value)}")
     return "{" + ", ".join(parts) + "}"
 

@@ -261,10 +261,16 @@ class _Reader:
             names: list[tuple[Loc, str]] = [(("sent", j, "rule"), sent.rule) for j, sent in enumerate(one.sent or ())]
             names += [(("not_sent", j, "rule"), sent.rule) for j, sent in enumerate(one.not_sent)]
             names += [(("withdrawn", j), name) for j, name in enumerate(one.withdrawn or ())]
+            names += [(("told", j, "rule"), told.rule) for j, told in enumerate(one.told or ()) if told.rule]
             for place, name in names:
                 if name not in ruleset.by_id:
                     hint = did_you_mean(name, ruleset.by_id)
                     self._say((*loc, "expect", i, *place), f"there is no rule `{name}` in the files under test", hint)
+            desks = {task.desk for rule in ruleset.by_id.values() for task in rule.tasks}
+            for j, told in enumerate(one.told or ()):
+                if told.desk not in desks:
+                    hint = did_you_mean(told.desk, desks)
+                    self._say((*loc, "expect", i, "told", j, "desk"), f"no rule tells the desk `{told.desk}`", hint)
 
     def _window(self, i: int, case: shape.WindowCase, ruleset: RuleSet) -> None:
         loc = ("windows", i)

@@ -143,6 +143,15 @@ class Sent(Model):
     at: Offset | None = None
 
 
+class Told(Model):
+    """A word that the staff got. Only what is written is compared."""
+
+    desk: Slug
+    text: str | None = None
+    rule: Slug | None = None
+    at: Offset | None = None
+
+
 class NotSent(Model):
     """A rule that sent nothing, and why."""
 
@@ -160,6 +169,8 @@ class Expectation(Model):
     """Rules that sent nothing the last time they were asked."""
     withdrawn: list[Slug] | None = None
     """The rules whose offers were taken back."""
+    told: list[Told] | None = None
+    """All that the staff was told from the start until then."""
     coupons_issued: Count | None = None
     """How many coupons were given out."""
     offers_sent: Count | None = None
@@ -170,7 +181,7 @@ class Expectation(Model):
     @model_validator(mode="after")
     def _something(self) -> "Expectation":
         if not self.model_fields_set - {"at"}:
-            raise ValueError("expects nothing; write `sent`, `not_sent` or `withdrawn`")
+            raise ValueError("expects nothing; write `sent`, `not_sent`, `withdrawn` or `told`")
         return self
 
 
@@ -228,7 +239,7 @@ class Case(Model):
     @model_validator(mode="after")
     def _counts_for_a_crowd(self) -> "Case":
         for one in self.expect if self.crowd is not None else ():
-            if one.sent or one.not_sent or one.withdrawn:
+            if one.sent or one.not_sent or one.withdrawn or one.told:
                 raise ValueError("of a crowd only numbers can be expected: write `offers_sent`, `coupons_issued` "
                                  "or `not_sent_because`")  # fmt: skip
         return self

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from proximity.model import Coupon, Decision, DwellThreshold, Offer, Sent, Shopper
+from proximity.model import Coupon, Decision, DwellThreshold, Offer, Sent, Shopper, StaffMessage
 from rules.audience import audience, ticks_between
 from rules.decide import Facts, Verdict, decide
 from rules.occurrence import Happening, event_occurrence
@@ -64,6 +64,15 @@ class Withheld:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A word that the staff got."""
+
+    at: float
+    message: StaffMessage
+    decision: Decision
+
+
 @dataclass(slots=True)
 class Played:
     """Everything that happened in a test."""
@@ -72,6 +81,7 @@ class Played:
     delivered: list[Delivered] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
     withdrawn: list[tuple[float, str]] = field(default_factory=list)  # (time, rule) taken back after the send
+    told: list[Told] = field(default_factory=list)
 
 
 class SimulatedShop:
@@ -250,6 +260,7 @@ class SimulatedShop:
         verdicts = decide(self._ruleset, happening, facts)
         for verdict in verdicts:
             self._take(guest, verdict)
+            self.played.told += [Told(now, message, verdict.decision) for message in verdict.effects.messages]
             if verdict.decision.outcome == "withheld":
                 one = verdict.decision
                 self.played.withheld.append(Withheld(now, one.rule, one.reason or "", one))

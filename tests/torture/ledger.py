@@ -107,6 +107,7 @@ def alternate(connection: sqlite3.Connection) -> int:
 def same_as_undisturbed(connection: sqlite3.Connection, configuration: Configuration) -> None:
     """An engine that was never killed, told all that was ever committed, tells the very same transitions."""
     engine = Recorded(configuration.sites, configuration.ruleset.thresholds())
+    engine.set_reaches(configuration.ruleset.reaches())
     parts = connection.execute("SELECT part, state FROM torture_start")
     engine.resume(checkpoint.join({part: checkpoint.unpack(state) for part, state in parts}))
     replay, wanted = Replay(engine, configuration.sites), set()
