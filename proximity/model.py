@@ -79,7 +79,7 @@ class Fix(msgspec.Struct, frozen=True):
     course: float | None = None  # degrees clockwise from north
 
 
-class Transition(msgspec.Struct, frozen=True):
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """A change of presence that rules listen to."""
 
     id: str  # derived from visit, kind and threshold
@@ -103,7 +103,7 @@ class Transition(msgspec.Struct, frozen=True):
     eta: float | None = None  # seconds to arrival at the closing speed, for approach only
 
 
-class Visit(msgspec.Struct, frozen=True):
+class Visit(msgspec.Struct, frozen=True, gc=False):
     """One stay of one shopper in one zone."""
 
     id: str

@@ -26,7 +26,9 @@ def advice(lines: Sequence[str], line: int, column: int, problem: str) -> tuple[
         open_text = _open_text(lines, line)
         if open_text is not None and column > indent + 1:
             return "this text cannot stand here", open_text
-        return _indentation(lines, line, indent, column)
+        if column > indent + 1:
+            return "this cannot stand here", _behind(source[: column - 1])
+        return _indentation(lines, line, indent)
     return problem, None
 
 
@@ -73,7 +75,16 @@ def _open_text(lines: Sequence[str], line: int) -> str | None:
     return None
 
 
-def _indentation(lines: Sequence[str], line: int, indent: int, column: int) -> tuple[str, str | None]:
+def _behind(before: str) -> str:
+    """Something follows a value that was complete."""
+    if re.search(r":\s+\{\{", before):
+        return "put the text in quotes: it begins with `{{`"
+    if before.rstrip().endswith(('"', "'")):
+        return "the text ends at the quotes before this: put all of it in quotes"
+    return "check the brackets and quotes of this line"
+
+
+def _indentation(lines: Sequence[str], line: int, indent: int) -> tuple[str, str | None]:
     """The line stands where nothing that is open above it begins."""
     fits: dict[int, int] = {}  # indentation -> the line above that has it
     inner = 10**9
@@ -87,7 +98,7 @@ def _indentation(lines: Sequence[str], line: int, indent: int, column: int) -> t
             if place < inner:
                 fits.setdefault(place, number)
         inner = min(inner, start)
-    if column > indent + 1 or indent in fits or not fits:
+    if indent in fits or not fits:
         return "this cannot stand here", "check the indentation and the brackets of this block"
     near = min(fits, key=lambda place: (abs(place - indent), -place))
     spaces = f"{indent} space{'' if indent == 1 else 's'}"

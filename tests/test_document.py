@@ -54,7 +54,7 @@ MISTAKES = [
     (
         "a: b: c\n",
         "a.yaml:1:5: error[E001]: a `:` where none can stand\n    1 | a: b: c\n"
-        "      |     ^ check the indentation, or put the text in quotes",
+        "      |     ^ put the text in quotes: it has a `: ` in it",
     ),
     (
         "? [x]\n: 1\n",
@@ -127,7 +127,7 @@ def test_every_mistake_of_shape_is_reported_at_once_with_a_suggestion() -> None:
         (3, "E101", "unknown key `zon`", "did you mean `zone`?"),
         (3, "E103", "`floor` must be a whole number, not 'up'", None),
         (4, "E103", "`kind` cannot be 'aile'", "did you mean `aisle`?"),
-        (5, "E103", "`2` must be a mapping (`key: value`), not 7", None),
+        (5, "E103", "`2` must be a mapping (`key: value`), not 7", "its keys are zone, floor, kind"),
     }
 
 

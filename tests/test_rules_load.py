@@ -16,6 +16,7 @@ from rules.expressions import Compiler
 from rules.json_schema import rules_schema
 from rules.load import load_rules, read_rules
 from rules.templates import _FILTERS, _TAGS
+from tests.guide import blocks
 from tests.rules.support import CATALOG, facts, happening, load, outcomes, rule, ruleset
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +75,7 @@ def test_the_example_shop_loads() -> None:
 
 
 def _blocks() -> list[str]:
-    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/rules.md").read_text(), re.DOTALL)
+    return [block for block, answer in blocks((ROOT / "docs/rules.md").read_text()) if answer is None]
 
 
 def test_every_yaml_block_of_the_guide_loads() -> None:

@@ -34,6 +34,7 @@ BEYOND = {
     "schedule-cron-day.rules.yaml": "the name of a day in another language",
     "schedule-cron-never.rules.yaml": "the 31st of February",
     "arms-90.rules.yaml": "the arms do not add to 100",
+    "arms-110.rules.yaml": "the arms do not add to 100",
     "holdout-decimals.rules.yaml": "a percentage with three decimals; multiples of 0.01 are not exact in binary",
     "limit-calendar.rules.yaml": "a calendar window takes two durations only",
     "runs-order.rules.yaml": "one date is not after the other",

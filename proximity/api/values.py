@@ -45,7 +45,7 @@ DeviceId = Annotated[str, StringConstraints(pattern=DEVICE_ID, max_length=160)]
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 # Numbers that a double holds exactly: what JSON, CEL and both databases agree on.
 Integer = Annotated[int, Field(strict=True, ge=-(2**53) + 1, le=2**53 - 1)]
-Number = Annotated[float, Field(strict=True, ge=-1e15, le=1e15, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, ge=-(2**53) + 1, le=2**53 - 1, allow_inf_nan=False)]
 Scalar = bool | Integer | Number | Line | None
 Attribute = Scalar | list[Scalar] | dict[AttributeName, Scalar]
 Moment = Annotated[float, Field(ge=0, le=FUTURE, allow_inf_nan=False)]

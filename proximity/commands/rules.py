@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
-from proximity.commands import rules_versions
+from proximity.commands import rules_backtest, rules_diff, rules_versions
 from proximity.errors import ConfigurationError, ProximityError
 
 app = typer.Typer(help="Check, test, explain and publish rules.", no_args_is_help=True)
+app.command()(rules_diff.diff)
+app.command()(rules_backtest.backtest)
 rules_versions.add_to(app)
 
 Paths = Annotated[

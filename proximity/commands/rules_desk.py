@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from proximity.clock import system_clock
-from proximity.commands.rule_files import find_config, read_catalog
+from proximity.commands.rule_files import find_config, read_catalog, read_rule_files
 from proximity.configuration import Configuration, check_configuration
 from proximity.errors import ProximityError
 from proximity.rulebook import Overview, RuleBook
@@ -18,6 +18,7 @@ from proximity.site.load import load_sites
 from proximity.store.database import Store, open_store
 from proximity.store.rulesets import Version
 from rules.load import SUFFIX, load_rules
+from rules.ruleset import RuleSet
 
 PATIENCE = 30.0  # s for an answer: ten thousand rules are checked in three
 
@@ -126,6 +127,19 @@ def shop(config: Path) -> Configuration:
     assert nothing is not None
     sites = load_sites(config)
     return Configuration(config, sites.sites, sites.people, nothing)
+
+
+def read_either(name: str, settings: Settings, config: Path | None) -> tuple[RuleSet, frozenset[str] | None]:
+    """The rules of a folder, a file or a version, and the ids of those that were asked for; None: all."""
+    path = Path(name)
+    if path.exists():
+        files = read_rule_files([path], config)
+        ruleset = files.ruleset()
+        return ruleset, frozenset(one.id for one in files.rules) if path.is_file() else None
+    if settings.database is None and not (settings.data / "proximity.db").exists():
+        raise ProximityError(f"{name}: no such file or folder, and no database with versions in {settings.data}")
+    with open_house(settings) as store:
+        return RuleBook(store, system_clock, shop(settings.config)).read(name), None
 
 
 def read_texts(folder: Path) -> dict[str, str]:

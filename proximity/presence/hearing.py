@@ -1,8 +1,8 @@
 """Sightings into claims: every site's radio, the slots of devices in sites, and silence that is not the device's."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,31 @@ from proximity.presence.contest import SAMPLE, clearness, ripe, stay
 from proximity.presence.locator import Locator
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.radio import Heard, SiteRadio
-from proximity.presence.state import Bools, Keys, Longs
+from proximity.presence.state import Bools, Keys, Longs, Singles
 from proximity.presence.visits import RADIO, Change, Claims, Event, Phase
 from proximity.site.model import Site
 
 INTERVALS = 4.0  # of a device's usual ones that may be missed: at 30 % loss each, four in a row are lost once in 120
 LONGEST_WAIT = 15.0  # times the zone's exit_after, however seldom a device is heard
 FORGET = 900.0  # s without a sighting after which a device is no longer kept in mind at a site
+
+
+class _Weighed(NamedTuple):
+    """Columns of pairs of a slot and a zone: what a tick's readings tell of each, see `Heard`."""
+
+    slot: Ints
+    column: Longs  # of the zone in its site's radio
+    zone: Ints
+    row: Ints  # of the claim; -1: none yet
+    mine: Bools  # the device is in the zone
+    best: Bools  # it is not, and nothing that excludes the zone is likelier
+    device: Ints
+    at: Floats
+    gap: Singles
+    since: Floats
+    p: Floats
+    beat: Floats
+    nowhere: Floats
 
 
 class Hearing:
@@ -42,6 +60,7 @@ class Hearing:
 
     def take(self, tick: int, now: float, columns: Mapping[str, Any], counts: Counter[str]) -> Iterator[Longs]:
         """The sightings of the tick that ends at `now`; yields indices of those that are out of order."""
+        read: list[tuple[SiteRadio, Heard]] = []
         site = self._catalogue.anchor_site[columns["anchor"]]
         order = np.argsort(site, kind="stable")
         starts = np.flatnonzero(np.diff(site[order], prepend=-2))
@@ -54,9 +73,10 @@ class Hearing:
             anchor = self._catalogue.anchor_column[columns["anchor"][which]]
             heard = radio.hear(now, slot, anchor, columns["at"][which], columns["rssi"][which])
             counts["duplicates"] += heard.duplicates
-            self._weigh(radio, heard, tick)
+            read.append((radio, heard))
             if len(heard.old):
                 yield which[heard.old]
+        self._weigh(read, tick)
 
     def _slot(self, radio: SiteRadio, device: Ints) -> Ints:
         """The slot of each device in a site, taken where it is new there."""
@@ -75,41 +95,77 @@ class Hearing:
         slot[missing] = devices.slot[device[missing]]
         return slot
 
-    def _weigh(self, radio: SiteRadio, heard: Heard, tick: int) -> None:
-        """Evidence from the probabilities of slots that were just read."""
-        slots = heard.slots
-        if not len(slots):
-            return
-        claims, device, at = self._claims, radio.slots.device[slots], radio.slots.heard[slots]
-        self._devices.seen[device] = np.maximum(self._devices.seen[device], at)
-        shopper = self._devices.shopper[device]
-        self._shoppers.see(shopper, tick)
+    def _look(self, radio: SiteRadio, heard: Heard) -> "_Weighed":
+        """What the probabilities of slots that were just read are about: their claims, and those they may make."""
+        slots, claims, p = heard.slots, self._claims, heard.p
         rows = radio.slots.claim[slots][:, : len(radio.zones)]
-        inside = rows >= 0
-        inside[inside] = claims.phase[rows[inside]] >= Phase.INSIDE
-        beat = radio.rivals.to_beat(heard.p, heard.nowhere, inside)
-        which, column = np.nonzero((rows >= 0) | (heard.p > beat))
-        row, p, beat = rows[which, column], heard.p[which, column], beat[which, column]
-        new = row < 0
-        if new.any():
-            initial = self._shoppers.is_new(shopper[which[new]], tick)
-            row[new] = self._open(radio, slots[which[new]], column[new].astype(np.int32), initial)
-        zone, at = radio.zones[column], at[which]
-        mine = inside[which, column]
-        rate = clearness(p, beat)
-        lead = np.maximum(claims.lead[row] + rate * np.minimum(heard.since[which], SAMPLE), 0.0)
+        claimed = rows >= 0
+        inside = claimed.copy()
+        inside[claimed] = claims.phase[rows[claimed]] >= Phase.INSIDE
+        beat = radio.rivals.to_beat(p, heard.nowhere, inside)
+        which, column = np.nonzero(claimed | (p > beat))
+        slot, mine = slots[which], inside[which, column]
+        best = np.zeros(len(which), dtype=np.bool_)
+        rest = np.flatnonzero(~mine)
+        if len(rest):
+            best[rest] = radio.rivals.favourite(p, heard.nowhere, which[rest], column[rest])
+        return _Weighed(
+            slot=slot,
+            column=column,
+            zone=radio.zones[column],
+            row=rows[which, column],
+            mine=mine,
+            best=best,
+            device=radio.slots.device[slot],
+            at=radio.slots.heard[slot],
+            gap=radio.slots.gap[slot],
+            since=heard.since[which],
+            p=p[which, column],
+            beat=beat[which, column],
+            nowhere=heard.nowhere[which, column],
+        )
+
+    def _see(self, heard: Sequence[tuple[SiteRadio, Heard]], tick: int) -> None:
+        """Note that devices and shoppers were observed."""
+        devices = self._devices
+        device = np.concatenate([radio.slots.device[one.slots] for radio, one in heard])
+        at = np.concatenate([radio.slots.heard[one.slots] for radio, one in heard])
+        np.maximum.at(devices.seen, device, at)  # it may be heard in two sites
+        self._shoppers.see(devices.shopper[device], tick)
+
+    def _weigh(self, heard: Sequence[tuple[SiteRadio, Heard]], tick: int) -> None:
+        """Evidence from the probabilities of slots that were just read: of all sites at once."""
+        heard = [(radio, one) for radio, one in heard if len(one.slots)]
+        if not heard:
+            return
+        self._see(heard, tick)
+        parts = [self._look(radio, one) for radio, one in heard]
+        one = _Weighed(*map(np.concatenate, zip(*parts, strict=True)))
+        claims, mine, row = self._claims, one.mine, one.row
+        if (row < 0).any():
+            ends = np.cumsum([len(part.row) for part in parts])
+            self._open_new([radio for radio, _ in heard], one, ends, tick)
+        rate = clearness(one.p, one.beat)
+        lead = np.maximum(claims.lead[row] + rate * np.minimum(one.since, SAMPLE), 0.0)
         claims.lead[row] = np.where(mine, 0.0, lead)
         code = np.where((lead > 0.0) | (rate > 0.0), Event.LIKELY_IN, Event.UNLIKELY).astype(np.int8)
-        code[mine] = stay(p[mine], heard.nowhere[which[mine], column[mine]])
-        led = ripe(lead, rate, at, self._catalogue.enter_after[zone])
-        hopeful = np.flatnonzero(np.isfinite(led) & ~mine)
-        best = radio.rivals.favourite(heard.p, heard.nowhere, which[hopeful], column[hopeful])
-        when = np.full(len(row), np.inf)
-        when[hopeful[best]] = led[hopeful[best]]
-        wait = self._wait(radio, slots[which], zone)
-        claims.weigh(row, code, at, p, wait, self._after(zone), when)
+        code[mine] = stay(one.p[mine], one.nowhere[mine])
+        after = self._after(one.zone)
+        when = np.where(one.best, ripe(lead, rate, one.at, after[0]), np.inf)
+        claims.weigh(row, code, one.at, one.p, self._wait(one.gap, one.zone), after, when)
 
-    def _open(self, radio: SiteRadio, slot: Ints, column: Ints, initial: Bools) -> Ints:
+    def _open_new(self, radios: Sequence[SiteRadio], one: "_Weighed", ends: Longs, tick: int) -> None:
+        """Claims for what has none, written into `one`; the rows of each radio end at `ends`."""
+        new = np.flatnonzero(one.row < 0)
+        initial = self._shoppers.is_new(self._devices.shopper[one.device[new]], tick)
+        which = np.searchsorted(ends, new, side="right")
+        bounds = np.searchsorted(which, np.arange(len(radios) + 1)).tolist()
+        for number in np.unique(which).tolist():
+            part = slice(bounds[number], bounds[number + 1])
+            some = new[part]
+            one.row[some] = self._open(radios[number], one.slot[some], one.column[some], initial[part])
+
+    def _open(self, radio: SiteRadio, slot: Ints, column: Ints | Longs, initial: Bools) -> Ints:
         claims = self._claims
         rows = claims.take(len(slot))
         claims.device[rows], claims.zone[rows] = radio.slots.device[slot], radio.zones[column]
@@ -117,10 +173,11 @@ class Hearing:
         radio.slots.claim[slot, column] = rows
         return rows
 
-    def _wait(self, radio: SiteRadio, slot: Ints, zone: Ints) -> Floats:
-        """Seconds of silence that end a visit: the zone's, or longer for devices that are seldom heard."""
+    def _wait(self, gap: Singles, zone: Ints) -> Floats:
+        """Seconds of silence that end a visit: the zone's, or longer for devices that are seldom heard. `gap`: their
+        usual s between sightings, NaN: not known yet."""
         shortest = self._catalogue.exit_after[zone]
-        usual = np.minimum(INTERVALS * radio.slots.gap[slot], LONGEST_WAIT * shortest)  # NaN: not known yet
+        usual = np.minimum(INTERVALS * gap, LONGEST_WAIT * shortest)
         return np.asarray(np.fmax(shortest, usual), dtype=np.float64)
 
     def _after(self, zone: Ints) -> tuple[Floats, Floats]:
@@ -287,7 +344,7 @@ class Hearing:
         opened = self._open(radio, slot, columns[column], np.zeros(len(slot), dtype=np.bool_))
         claims = self._claims
         claims.since[opened], claims.support[opened] = now, radio.slots.heard[slot]
-        claims.heard[opened], claims.wait[opened] = radio.slots.heard[slot], self._wait(radio, slot, zone)
+        claims.heard[opened], claims.wait[opened] = radio.slots.heard[slot], self._wait(radio.slots.gap[slot], zone)
         claims.p[opened] = p[which, column]
         known = rows >= 0
         return np.concatenate([opened, rows[known & first]]), rows[known & ~first]

@@ -26,7 +26,7 @@ ORDER = {"exit": 0, "enter": 1, "cross": 2, "dwell": 3}  # within one instant
 KEEP = 600.0  # s beyond what a threshold forgives for which a count is kept: an enter is told after it began
 
 
-class Stay(msgspec.Struct):
+class Stay(msgspec.Struct, gc=False):
     """An open visit."""
 
     id: str
@@ -38,7 +38,7 @@ class Stay(msgspec.Struct):
     jumped: bool
 
 
-class Due(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Due(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """A dwell to come."""
 
     at: float
@@ -70,8 +70,9 @@ class Ledger:
     def __init__(self, catalogue: Catalogue, devices: Devices, shoppers: Shoppers, claims: Claims) -> None:
         self._catalogue, self._claims, self._devices, self._shoppers = catalogue, claims, devices, shoppers
         self.open: dict[Key, Stay] = {}
-        self._backing: dict[Key, set[int]] = {}  # rows of claims that are inside
-        self._zones: dict[int, set[int]] = {}  # shopper -> zones that are backed
+        # Tuples: a visit is mostly backed by one claim, and a set of one takes four times the memory.
+        self._backing: dict[Key, tuple[int, ...]] = {}  # rows of claims that are inside
+        self._zones: dict[int, tuple[int, ...]] = {}  # shopper -> zones that are backed
         self._contests: dict[int, float | None] = {}  # shopper -> since when a zone that is not open is more probable
         self._thresholds: Thresholds = {}
         self._dwells: list[Due] = []
@@ -124,22 +125,26 @@ class Ledger:
         return int(self._devices.shopper[device]), int(self._claims.zone[row])
 
     def _back(self, key: Key, row: int) -> None:
-        self._backing.setdefault(key, set()).add(row)
-        self._zones.setdefault(key[0], set()).add(key[1])
+        shopper, zone = key
+        rows, zones = self._backing.get(key, ()), self._zones.get(shopper, ())
+        if row not in rows:
+            self._backing[key] = (*rows, row)
+        if zone not in zones:
+            self._zones[shopper] = (*zones, zone)
 
     def _unback(self, key: Key, row: int) -> bool:
         """True when nothing backs the zone any more."""
-        rows = self._backing.get(key, set())
-        rows.discard(row)
-        if key in self.open:
-            self._see(self.open[key], row)
+        rows = tuple([one for one in self._backing.pop(key, ()) if one != row])
+        stay = self.open.get(key)
+        if stay is not None:
+            self._see(stay, row)
         if rows:
+            self._backing[key] = rows
             return False
-        self._backing.pop(key, None)
-        zones = self._zones.get(key[0], set())
-        zones.discard(key[1])
-        if not zones:
-            self._zones.pop(key[0], None)
+        shopper, gone = key
+        zones = tuple([zone for zone in self._zones.pop(shopper, ()) if zone != gone])
+        if zones:
+            self._zones[shopper] = zones
         return True
 
     def _see(self, stay: Stay, row: int) -> None:
@@ -180,7 +185,7 @@ class Ledger:
         """The row that backs a zone best; of equals, that of the first device by name."""
         claims, names, rows = self._claims, self._devices.names, self._backing[key]
         if len(rows) == 1:
-            return next(iter(rows))
+            return rows[0]
         return min(rows, key=lambda row: (-claims.p[row], names[claims.device[row]], claims.source[row]))
 
     # -- opening and closing ----------------------------------------------------------------------------------------

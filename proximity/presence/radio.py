@@ -99,29 +99,35 @@ class SiteRadio:
     def hear(self, now: float, slot: Ints, anchor: Ints, at: Floats, rssi: Floats) -> Heard:
         """Take the readings of the tick that ends at `now`: columns of equal length in any order."""
         slots = self.slots
-        pair: Longs = slot.astype(np.int64) * len(self.anchors) + anchor
+        pair: Longs = slot.astype(np.int64) * slots.last.shape[1] + anchor
         order = np.argsort(pair)
-        if len(pair) > 1 and (np.diff(pair[order]) == 0).any():
+        ranked = pair[order]
+        same = ranked[1:] == ranked[:-1]
+        if same.any():
             order = np.lexsort((rssi, at, pair))
-        pair, slot, anchor, at, rssi = pair[order], slot[order], anchor[order], at[order], rssi[order]
-        before = slots.last[slot, anchor]
+        pair, slot, anchor, at, rssi = ranked, slot[order], anchor[order], at[order], rssi[order]
+        last, strength = slots.last.reshape(-1), slots.rssi.reshape(-1)
+        before = last[pair]
         again = at == before
-        again[1:] |= (pair[1:] == pair[:-1]) & (at[1:] == at[:-1])
+        again[1:] |= same & (at[1:] == at[:-1])
         new = (at > before) & ~again
-        old = order[~new & ~again].astype(np.int32)
-        slot, anchor, at, rssi = slot[new], anchor[new], at[new], rssi[new]
-        slots.last[slot, anchor], slots.rssi[slot, anchor] = at, rssi
+        old = order[:0].astype(np.int32)
+        if not new.all():
+            old = order[~new & ~again].astype(np.int32)
+            pair, slot, anchor, at, rssi = pair[new], slot[new], anchor[new], at[new], rssi[new]
+        last[pair], strength[pair] = at, rssi
         first = np.ones(len(slot), dtype=np.bool_)
         first[1:] = slot[1:] != slot[:-1]
         starts = np.flatnonzero(first)
         read = slot[starts]
         since = np.zeros(len(read))
         if len(read):
-            since = np.maximum(np.maximum.reduceat(at, starts) - slots.heard[read], 0.0)
+            newest = np.maximum.reduceat(at, starts)
+            since = np.maximum(newest - slots.heard[read], 0.0)
             since[~np.isfinite(since)] = 0.0
             if self._outside.known:
                 slots.loud[read] = self._outside.loudness(slots.loud[read], since, anchor, rssi, starts)
-            self._hear_slots(read, np.maximum.reduceat(at, starts))
+            self._hear_slots(read, newest)
             self.locator.tick(now, slot, anchor, rssi)
         p, nowhere = self.chances(read, now)
         return Heard(read, p, nowhere, since, old, int(again.sum()))

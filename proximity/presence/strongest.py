@@ -40,6 +40,7 @@ class Strongest(Columns):
         # Anchors in order of their zones, so that the best of each zone is one reduceat.
         self._order = np.argsort(zone_of, kind="stable")
         self._filled, self._starts = np.unique(zone_of[self._order], return_index=True)
+        self._one_each = len(self._filled) == len(zone_of)  # no zone has two anchors
         self._offset = np.array([anchor.offset for anchor in site.anchors], dtype=np.float64)
         self._places = np.array([[_nan(anchor.x), _nan(anchor.y)] for anchor in site.anchors]).reshape(-1, 2)
         anchors = max(len(site.anchors), 1)
@@ -61,10 +62,12 @@ class Strongest(Columns):
     def tick(self, now: float, slot: Ints, anchor: Ints, rssi: Floats) -> None:
         """Take the readings of the tick that ends at `now`."""
         slot, anchor, rssi = _means(slot, anchor, rssi + self._offset[anchor], len(self._offset))
-        level = self.level[slot, anchor]
-        weight = -np.expm1((self.last[slot, anchor] - now) / SMOOTHING)  # 1 for an anchor that never heard it
-        self.level[slot, anchor] = np.where(np.isnan(level), rssi, level + weight * (rssi - level))
-        self.last[slot, anchor] = now
+        pair = slot.astype(np.int64) * self.level.shape[1] + anchor
+        levels, last = self.level.reshape(-1), self.last.reshape(-1)
+        level = levels[pair]
+        weight = -np.expm1((last[pair] - now) / SMOOTHING)  # 1 for an anchor that never heard it
+        levels[pair] = np.where(np.isnan(level), rssi, level + weight * (rssi - level))
+        last[pair] = now
         read = slot[np.concatenate([[True], slot[1:] != slot[:-1]])]
         self.heard[read] = now
         self._judge(read)
@@ -74,9 +77,8 @@ class Strongest(Columns):
         levels = self._faded(slots)[:, self._order]
         score = np.full((len(slots), len(self.zones) + 1), -np.inf, dtype=np.float32)
         score[:, -1] = FLOOR
-        score[:, self._filled] = np.maximum(
-            score[:, self._filled], np.maximum.reduceat(levels, self._starts, axis=1).astype(np.float32)
-        )
+        best = levels if self._one_each else np.maximum.reduceat(levels, self._starts, axis=1).astype(np.float32)
+        score[:, self._filled] = np.maximum(score[:, self._filled], best)
         self.score[slots] = score
         current = self.current[slots].astype(np.int64)
         held = np.take_along_axis(score, np.maximum(current, 0)[:, None], axis=1)[:, 0]

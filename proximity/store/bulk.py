@@ -30,15 +30,24 @@ def insert_new(connection: Connection, table: sa.Table, rows: Iterable[Row]) -> 
     for row in sorted(rows, key=itemgetter("id")):
         unique.setdefault(row["id"], row)
     if connection.dialect.name == "sqlite":
-        there = _there(connection, table, list(unique))
-        fresh = [row for id, row in unique.items() if id not in there] if there else list(unique.values())  # noqa: A001
+        known = there(connection, table, list(unique))
+        fresh = [row for id, row in unique.items() if id not in known] if known else list(unique.values())  # noqa: A001
         _write(connection, table, fresh, _skip)
-        return frozenset(unique.keys() - there)
+        return frozenset(unique.keys() - known)
     new: set[str] = set()
     for some in chunks(list(unique.values())):
         told = _from_json(table, tuple(some[0]), _skip).returning(table.c.id)
         new.update(connection.execute(told, {"rows": to_json(some)}).scalars())
     return frozenset(new)
+
+
+def add(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert the rows whose `id` is not there. They may hold bytes."""
+    rows = sorted(rows, key=itemgetter("id"))
+    if rows and connection.dialect.name == "postgresql":
+        connection.execute(_skip(insert("postgresql", table)), rows)
+    else:
+        _write(connection, table, rows, _skip)
 
 
 def upsert(connection: Connection, table: sa.Table, rows: Iterable[Row], conflict: Conflict) -> None:
@@ -60,13 +69,23 @@ def _write(connection: Connection, table: sa.Table, rows: Sequence[Row], conflic
             connection.execute(_from_json(table, names, conflict), {"rows": to_json(some)})
         return
     statement, order = _row_by_row(table, names, conflict)
-    text = [name for name in names if isinstance(table.c[name].type, sa.JSON)]
+    values = list(map(itemgetter(*order), rows))
+    text = [place for place, name in enumerate(order) if isinstance(table.c[name].type, sa.JSON)]
     if text:
-        rows = [{**row, **{name: to_json(row[name]) for name in text}} for row in rows]
-    connection.exec_driver_sql(statement, list(map(itemgetter(*order), rows)))
+        values = [_with_text(row, text) for row in values]
+    connection.exec_driver_sql(statement, values)
 
 
-def _there(connection: Connection, table: sa.Table, ids: Sequence[str]) -> set[str]:
+def _with_text(row: tuple[Any, ...], places: Iterable[int]) -> tuple[Any, ...]:
+    """With JSON in place of the values at `places`."""
+    values = list(row)
+    for place in places:
+        values[place] = to_json(values[place])
+    return tuple(values)
+
+
+def there(connection: Connection, table: sa.Table, ids: Sequence[str]) -> set[str]:
+    """Which of these `id`s are in a table of SQLite."""
     found: set[str] = set()
     for some in chunks(ids):
         found.update(connection.execute(_which_are(table), {"ids": to_json(some)}).scalars())

@@ -17,7 +17,7 @@ from proximity.model import derive_id
 from proximity.observations import Batch, Fixes, Ints, Sightings
 from proximity.presence.probe import Said, State, Story
 from proximity.presence.state import Longs, Numbers
-from proximity.store import tables
+from proximity.store import bulk, tables
 from proximity.store.database import Store
 
 _observations = tables.observations
@@ -37,8 +37,14 @@ class Kept(msgspec.Struct, frozen=True):
 
     def row(self) -> dict[str, Any]:
         """As the table has it."""
-        whole = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {"id": derive_id(self.device, self.begins, self.ends, len(self.data)), **whole}
+        return {
+            "id": derive_id(self.device, self.begins, self.ends, len(self.data)),
+            "device": self.device,
+            "shopper": self.shopper,
+            "begins": self.begins,
+            "ends": self.ends,
+            "data": self.data,
+        }
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
@@ -225,9 +231,7 @@ def _times(first: int, after: bytes) -> NDArray[np.float64]:
 
 def put(store: Store, connection: Connection, kept: Iterable[Kept], states: Iterable[State] = ()) -> None:
     """Add rows, within the caller's transaction. What is there already stays."""
-    rows = sorted((one.row() for one in kept), key=lambda row: str(row["id"]))
-    if rows:
-        connection.execute(store.insert(_observations).on_conflict_do_nothing(index_elements=["id"]), rows)
+    bulk.add(connection, _observations, [one.row() for one in kept])
     changes = [
         {"id": derive_id(one.anchor, one.at, str(one.online)), "anchor": one.anchor, "online": one.online, "at": one.at}
         for one in states

@@ -25,7 +25,8 @@ def drifted(gain: Likelihoods, seconds: Floats) -> Likelihoods:
     """(n, G, …) probabilities after (n,) seconds."""
     share = (-0.5 * np.expm1(-DRIFT * seconds)).astype(np.float32)
     share = share.reshape(-1, *([1] * (gain.ndim - 1)))
-    up = np.concatenate([gain[:, :1], gain[:, :-1]], axis=1)
-    down = np.concatenate([gain[:, 1:], gain[:, -1:]], axis=1)
-    moved: Likelihoods = gain + share * (up + down - 2.0 * gain)
+    flow = share * (gain[:, 1:] - gain[:, :-1])  # between neighbours: what one loses the other has
+    moved = gain.copy()
+    moved[:, :-1] += flow
+    moved[:, 1:] -= flow
     return moved

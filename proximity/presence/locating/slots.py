@@ -53,8 +53,10 @@ class Slots:
 def by_slot(slot: Ints, anchor: Ints, rssi: Floats) -> tuple[Ints, Ints, Floats, NDArray[np.intp], NDArray[np.intp]]:
     """Readings in one canonical order whatever order they came in: slot, anchor, rssi, the row of each reading in the
     distinct slots, and where each distinct slot starts."""
-    order = np.lexsort((rssi, anchor, slot))
-    slot, anchor, rssi = slot[order], anchor[order], rssi[order]
+    pair = slot.astype(np.int64) << 32 | anchor
+    if not (pair[1:] > pair[:-1]).all():
+        order = np.lexsort((rssi, pair))
+        slot, anchor, rssi = slot[order], anchor[order], rssi[order]
     first = np.ones(len(slot), dtype=np.bool_)
     first[1:] = slot[1:] != slot[:-1]
     return slot, anchor, rssi, np.cumsum(first) - 1, np.flatnonzero(first)
@@ -69,6 +71,8 @@ def novelty(heard: Floats, slot: Ints, anchor: Ints, now: float) -> Floats:
     share = -np.expm1((heard[slot, anchor] - now) / CORRELATION)
     new = np.ones(len(slot), dtype=np.bool_)
     new[1:] = (slot[1:] != slot[:-1]) | (anchor[1:] != anchor[:-1])
+    if new.all():
+        return np.asarray(share, dtype=np.float64)
     group = np.cumsum(new) - 1
     return np.asarray(share / np.bincount(group)[group], dtype=np.float64)
 

@@ -49,6 +49,8 @@ class ZoneFilter:
             self._centres = np.full((len(zones) + 1, 2), np.nan)
             reachable = np.ones(len(zones) + 1, dtype=np.bool_)
         self._levels = _by_gain(self._levels)
+        # (A, G·(Z + 1)), as the levels: beliefs are worked on as one row a slot.
+        self._silence = np.ascontiguousarray(self._silence.swapaxes(0, 1).reshape(len(site.anchors), -1))
         self._chain = _chain(reachable)
         self._alive = np.full(len(site.anchors), -np.inf)
         self._slots = Slots(
@@ -78,16 +80,33 @@ class ZoneFilter:
             return
         slot, anchor, rssi, _, starts = by_slot(slot, anchor, rssi)
         weight = novelty(self._slots["heard"], slot, anchor, now).astype(np.float32)
-        heard_levels = self._levels[anchor, level_of(rssi)]
-        heard_levels *= weight[:, None]
         slots = slot[starts]
-        score = np.add.reduceat(heard_levels, starts, axis=0).reshape(len(slots), len(gains.GAINS), -1)
         self._alive[anchor] = now
-        score += (self._quiet(slots, now) @ self._silence).swapaxes(0, 1)
+        score = self._quiet(slots, now) @ self._silence
+        self._add_levels(score, starts, anchor, level_of(rssi), weight)
         self._slots["heard"][slot, anchor] = now
-        belief = self._predicted(slots, now) * np.exp(score - score.max(axis=(1, 2), keepdims=True))
-        self._slots["belief"][slots] = belief / belief.sum(axis=(1, 2), keepdims=True)
+        score -= score.max(axis=1, keepdims=True)
+        np.exp(score, out=score)
+        score *= self._predicted(slots, now).reshape(score.shape)
+        score /= score.sum(axis=1, keepdims=True)
+        self._slots["belief"][slots] = score.reshape(len(slots), len(gains.GAINS), -1)
         self._slots["last"][slots] = now
+
+    def _add_levels(
+        self, score: Likelihoods, starts: NDArray[np.intp], anchor: Ints, level: NDArray[np.intp], weight: Likelihoods
+    ) -> None:
+        """To the scores (n, G·(Z + 1)) what each reading tells; those of the slots begin at `starts`. All first
+        readings at once, then all second ones, and so on: few anchors hear a device within one tick."""
+        counts = np.diff(starts, append=len(anchor))
+        for place in range(int(counts.max(initial=0))):
+            slots = np.flatnonzero(counts > place)
+            rows = starts[slots] + place
+            told = self._levels[anchor[rows], level[rows]]
+            told *= weight[rows, None]
+            if len(slots) == len(score):
+                score += told
+            else:
+                score[slots] += told
 
     def _quiet(self, slots: Ints, now: float) -> Likelihoods:
         """(n, A) how much each anchor's silence counts."""
@@ -99,13 +118,27 @@ class ZoneFilter:
 
     def _predicted(self, slots: Ints, now: float) -> Likelihoods:
         """(n, G, Z + 1) at `now`."""
-        ahead = np.nan_to_num(np.maximum(now - self._slots["last"][slots], 0.0))
-        belief = gains.drifted(self._slots["belief"][slots], ahead)
+        belief: Likelihoods = self._slots["belief"][slots]
+        ahead = now - self._slots["last"][slots]
+        later = np.flatnonzero(ahead > 0.0)  # not those just read, nor those never read, whose `last` is NaN
+        if len(later) == len(slots):
+            return self._moved(belief, ahead)
+        if len(later):
+            belief[later] = self._moved(belief[later], ahead[later])
+        return belief
+
+    def _moved(self, belief: Likelihoods, ahead: Floats) -> Likelihoods:
+        """(n, G, Z + 1) after (n,) seconds."""
+        belief = gains.drifted(belief, ahead)
         ticks = np.minimum(np.rint(ahead / TICK), 2**BITS - 1).astype(np.int64)
+        size = belief.shape[-1]
         for bit in range(BITS):
             rows = np.flatnonzero(ticks & (1 << bit))
-            if len(rows):
-                belief[rows] = belief[rows] @ self._chain[bit]
+            if len(rows) == len(belief):
+                belief = (belief.reshape(-1, size) @ self._chain[bit]).reshape(belief.shape)
+            elif len(rows):
+                some = belief[rows]
+                belief[rows] = (some.reshape(-1, size) @ self._chain[bit]).reshape(some.shape)
         return belief
 
     def belief(self, slots: Ints, now: float) -> Probabilities:
