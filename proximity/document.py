@@ -318,7 +318,8 @@ class _Builder:
             return int(text) if len(text) < 300 else text
         if kind == "float":
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        self._say(node, "E003", f"the tag `{node.tag}` is not used here; write the plain value")
+        hint = f"put the text in quotes: '{node.tag}'" if node.tag.startswith("!") else None
+        self._say(node, "E003", f"the tag `{node.tag}` is not used here; write the plain value", hint)
         return text
 
     def _say(self, node: yaml.Node, code: str, message: str, hint: str | None = None) -> None:

@@ -173,7 +173,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Coupon(msgspec.Struct, frozen=True):
-    """What an offer is worth at the till. Its id is its decision's id. Amounts are hundredths of the currency's unit."""
+    """What an offer is worth at the till. Its id is its decision's id. Amounts are hundredths of the currency unit."""
 
     id: str
     code: str  # what the shopper shows: 17 letters and digits, the last one checks the others

@@ -20,6 +20,8 @@ def advice(lines: Sequence[str], line: int, column: int, problem: str) -> tuple[
         return "a `:` where none can stand", _colon(lines, line, source, column)
     if "could not find expected ':'" in problem:
         return problem, "a key needs `: ` after it"
+    if "cannot start any token" in problem:
+        return "a sign where none can stand", "put all of the text between `'`"
     if "did not find expected ',' or" in problem:
         return f"a `,` or a `{problem[-2]}` is missing", _bracket(lines, line, source[: column - 1])
     if "did not find expected" in problem:
@@ -60,7 +62,7 @@ def _bracket(lines: Sequence[str], line: int, before: str) -> str:
     if re.search(r"'[^']*'$", before):
         return "an apostrophe ends a text between `'`: put the text between `\"`"
     if before.strip():
-        return "put a `,` before this, or the text in quotes"
+        return "put a `,` before this, or all of the text between `'`"
     for number in range(line - 1, 0, -1):
         above = lines[number - 1]
         if sum(map(above.count, "[{")) > sum(map(above.count, "]}")):
@@ -80,7 +82,9 @@ def _behind(before: str) -> str:
     if re.search(r":\s+\{\{", before):
         return "put the text in quotes: it begins with `{{`"
     if before.rstrip().endswith(('"', "'")):
-        return "the text ends at the quotes before this: put all of it in quotes"
+        return "the text ends at the quotes before this: put all of it between `'`"
+    if re.search(r"[\[{,:\s]!\w", before):
+        return "put the text in quotes: it begins with `!`"
     return "check the brackets and quotes of this line"
 
 

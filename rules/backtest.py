@@ -53,6 +53,7 @@ class Outcome:
     happened: int = 0
     rules: dict[str, Tally] = field(default_factory=dict)
     sent: dict[str, Decision] = field(default_factory=dict)  # by id, which is that of the live decision on the same
+    decided: set[str] = field(default_factory=set)  # ids of all decisions
     seen: Counter[str] = field(default_factory=Counter)  # looks at values that were recorded, by attribute
     missing: Counter[str] = field(default_factory=Counter)  # and at those that were not
 
@@ -168,6 +169,7 @@ class _Run:
     def _count(self, verdict: Verdict) -> None:
         one = verdict.decision
         tally = self.outcome.rules[one.rule]
+        self.outcome.decided.add(one.id)
         if verdict.counted is not None:
             self._sent[one.shopper].append(verdict.counted)
         if one.outcome == "withheld":

@@ -1,5 +1,7 @@
 """A decision in words: the stages in order, what each saw, and the line of the rule that asked."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -26,8 +28,9 @@ REASONS = {
 }
 
 
-def explain(decision: Decision, clock: tzinfo = UTC) -> str:
-    """A few lines for a person: the outcome, then one line a stage with the values it saw."""
+def explain(decision: Decision, clock: tzinfo = UTC, files: Mapping[str, str] | None = None) -> str:
+    """A few lines for a person: the outcome, then one line a stage with the values it saw. With the texts of the rules
+    that were in force, by the names of their files, also what is written there; a caret marks what said no."""
     at = datetime.fromtimestamp(decision.at, clock).strftime("%Y-%m-%d %H:%M:%S %Z")
     if decision.outcome == "sent":
         outcome = "sent"
@@ -42,8 +45,26 @@ def explain(decision: Decision, clock: tzinfo = UTC) -> str:
         mark = "yes" if stage.passed else "NO "
         line = f"  {mark}  {stage.name:<{width}}  {stage.detail}".rstrip()
         lines.append(f"{line}  [{stage.where}]" if stage.where else line)
+        written = _written(stage.where or "", files or {}, marked=not stage.passed)
+        lines.extend(f"       {'':<{width}}  {one}" for one in written)
         lines.extend(f"       {'':<{width}}  {name} = {_value(value)}" for name, value in stage.values.items())
     return "\n".join(lines)
+
+
+def _written(where: str, files: Mapping[str, str], *, marked: bool) -> list[str]:
+    """The line at `file:line`, with a caret below it; nothing when it is not there."""
+    name, _, number = where.rpartition(":")
+    lines = files.get(name, "").splitlines()
+    if not number.isdigit() or not 0 < int(number) <= len(lines):
+        return []
+    source = lines[int(number) - 1].rstrip()
+    head = f"{number} | "
+    found = [f"{head}{source.lstrip()}"]
+    if marked:
+        text = re.sub(r"^- ", "", source.lstrip())
+        before = len(source.lstrip()) - len(text)
+        found.append(" " * (len(head) - 2) + "| " + " " * before + "^" * max(1, len(text)))
+    return found
 
 
 def _place(decision: Decision) -> str:

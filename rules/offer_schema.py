@@ -16,12 +16,26 @@ def money(value: Any) -> Money:
     """`"12000 EUR"` or `"2.50 EUR"` -> hundredths, and the currency by ISO 4217."""
     match = _MONEY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f'{values.show(value)} is not an amount; write it with its currency, as in "12000 EUR"')
+        meant = _meant_amount(value) or 'as in "12000 EUR"'
+        raise ValueError(f"{values.show(value)} is not an amount; write it with its currency, {meant}")
     whole, _, cents = match[1].partition(".")
     found = Money(int(whole) * 100 + int(cents.ljust(2, "0")), match[2])
     if not found.hundredths:
         raise ValueError("must be more than nothing")
     return found
+
+
+_SIGNS = {"€": "EUR", "$": "USD", "£": "GBP"}
+
+
+def _meant_amount(value: Any) -> str | None:
+    """What was meant by `2,50 €`."""
+    if not isinstance(value, str):
+        return None
+    number, sign = re.search(r"\d+(?:[.,]\d{1,2})?", value), re.search("[€$£]", value)
+    if number is None or sign is None:
+        return None
+    return f'as "{number[0].replace(",", ".")} {_SIGNS[sign[0]]}"'
 
 
 Amount = Annotated[

@@ -76,11 +76,29 @@ def duration(value: Any) -> float:
         raise ValueError(f"{value} of what? Write the unit: `{value}s`, `{value}m`, `{value}h` or `{value}d`")
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{show(value)} is not a duration; write `60s`, `15m`, `24h` or `7d`")
+        meant = _meant_duration(value) or "60s`, `15m`, `24h` or `7d"
+        raise ValueError(f"{show(value)} is not a duration; write `{meant}`")
     seconds = int(match[1]) * UNITS[match[2]]
     if not 0 < seconds <= 3650 * 86400:
         raise ValueError("must be longer than nothing and shorter than ten years")
     return float(seconds)
+
+
+_LONG_UNITS = {
+    "s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1, "m": 60, "min": 60, "mins": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hour": 3600, "hours": 3600, "d": 86400, "day": 86400, "days": 86400, "w": 604800, "week": 604800,
+    "weeks": 604800,
+}  # fmt: skip
+_PARTS = re.compile(r"(\d+)\s*([a-z]+)")
+
+
+def _meant_duration(value: Any) -> str | None:
+    """What was meant by `1 minute` or `1m 30s`."""
+    if not isinstance(value, str) or not re.fullmatch(rf"(?:{_PARTS.pattern}\s*)+", value.strip().lower()):
+        return None
+    parts = _PARTS.findall(value.lower())
+    seconds = sum(int(number) * _LONG_UNITS.get(unit, 0) for number, unit in parts)
+    return show_duration(seconds) if seconds and all(unit in _LONG_UNITS for _, unit in parts) else None
 
 
 NEAREST, FARTHEST = 20.0, 50_000.0  # m; a phone's own accuracy, and a drive of an hour
@@ -185,7 +203,8 @@ def language(value: str) -> str:
     near = _LANGUAGE_NAMES.get(value.lower()) or next(
         (code for code in (value.lower().replace("_", "-"), value[:2].lower()) if code.split("-")[0] in LANGUAGES), None
     )
-    raise ValueError(f"`{value}` is not a language code" + (f"; did you mean `{near}`?" if near else ""))
+    tail = f"did you mean `{near}`?" if near else "write `en` or `fr`, and with a country `en-GB`"
+    raise ValueError(f"`{value}` is not a language code; {tail}")
 
 
 def show(value: Any) -> str:

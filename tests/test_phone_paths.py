@@ -186,7 +186,7 @@ class Unchanged(Watcher):
     """A folder without mistakes."""
 
     def __init__(self) -> None:
-        self.refused = None
+        self._wrong = self._misfit = None
 
 
 LINK, WATCHER = Link(), Unchanged()

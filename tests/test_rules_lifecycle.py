@@ -387,3 +387,33 @@ def test_the_commands_on_a_database(tmp_path: Path) -> None:
     assert "approval is required" in run("versions", *here[:4]).stdout
     assert [one.action for one in rulesets.changes(store)] == ["approve", "submit", "publish"]
     store.close()
+
+
+# -- explain ------------------------------------------------------------------------------------------------------
+
+
+def test_explain_shows_the_lines_that_were_in_force(house: Any, tmp_path: Path) -> None:
+    where = "    where:\n      all:\n        - shopper.visits_30d >= 99\n"
+    shop = house(rule("basket", "{event: {name: basket_add}}", where), LINGER)
+    shop.tell("basket_add")
+    at = "2025-11-26T12:04"
+    shop.now += 3600
+    shop.book.publish(texts("\n\n", BASKET), author="ben")  # other lines by now
+    here = ["--database", f"sqlite:///{tmp_path / 'p.db'}", "--config", example_config()]
+    lines = run("explain", "ada", "--at", at, *here).stdout.splitlines()
+    (no,) = [number for number, line in enumerate(lines) if line.startswith("  NO   conditions")]
+    assert lines[no].endswith("[rules/a.rules.yaml:6]")
+    assert lines[no + 1].strip() == "6 | - shopper.visits_30d >= 99"
+    assert lines[no + 2].strip() == "|   ^^^^^^^^^^^^^^^^^^^^^^^^"
+    assert lines[no + 2].index("^") == lines[no + 1].index("shopper")
+    assert lines[no + 3].strip().startswith("shopper.visits_30d = ")
+    assert "  yes  trigger     event basket_add  [rules/a.rules.yaml:3]" in lines
+    last = lines.index("not considered for ada, for no trigger matched:")
+    assert lines[last + 1 :] == [
+        "  linger  waits for dwell 10s in coffee-aisle  [rules/a.rules.yaml:8]",
+        "ada was seen to come and go nowhere then",
+    ]
+    alone = run("explain", "ada", "--at", at, "--rule", "linger", *here).stdout.splitlines()
+    assert alone == lines[last:]
+    problem = run("explain", "ada", "--at", at, "--rule", "nobody", *here).exception
+    assert str(problem).startswith("there was no rule `nobody` in force then; version ")

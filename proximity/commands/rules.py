@@ -3,16 +3,16 @@
 import json
 import re
 import sys
-from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from proximity.commands import rules_backtest, rules_diff, rules_versions
+from proximity.commands import rules_backtest, rules_diff, rules_explain, rules_versions
 from proximity.errors import ConfigurationError, ProximityError
 
 app = typer.Typer(help="Check, test, explain and publish rules.", no_args_is_help=True)
+app.command()(rules_explain.explain)
 app.command()(rules_diff.diff)
 app.command()(rules_backtest.backtest)
 rules_versions.add_to(app)
@@ -120,64 +120,6 @@ def schema(
     from rules.json_schema import rules_schema_text, schema_of_tests_text
 
     print(schema_of_tests_text() if tests else rules_schema_text(), end="")
-
-
-@app.command()
-def explain(
-    shopper: Annotated[str, typer.Argument(help="Id of the shopper.")],
-    at: Annotated[
-        str | None, typer.Option("--at", help="When, as 2026-11-24T12:04 on the shop's clock; without it, the latest.")
-    ] = None,
-    rule: Annotated[str | None, typer.Option("--rule", help="Only decisions of this rule.")] = None,
-    around: Annotated[str, typer.Option("--around", help="How far from --at to look.")] = "5m",
-    data: Annotated[Path | None, typer.Option("--data", help="Folder with the database.")] = None,
-    config: Config = None,
-) -> None:
-    """Why a shopper got an offer, or did not: the stored decisions with what each stage saw."""
-    from proximity.settings import read_settings
-    from proximity.store import history
-    from proximity.store.database import open_store
-    from rules.explain import explain as words
-    from rules.values import duration
-
-    settings = read_settings(data=data, config=config)
-    if settings.database is None and not (settings.data / "proximity.db").exists():
-        raise ProximityError(f"{settings.data}: no database there; name the folder with --data")
-    clock = _shop_clock(settings.config)
-    since = until = None
-    if at is not None:
-        moment = _moment(at, clock)
-        try:
-            since, until = moment - duration(around), moment + duration(around)
-        except ValueError as error:
-            raise ProximityError(f"--around: {error}") from None
-    store = open_store(settings.database_url)
-    try:
-        limit = 10 if at is None else 1000
-        found = history.decisions(store, shopper=shopper, rule=rule, since=since, until=until, limit=limit)
-    finally:
-        store.close()
-    if not found:
-        whom = f"{shopper} by {rule}" if rule else shopper
-        raise ProximityError(f"nothing was decided for {whom}{f' within {around} of {at}' if at else ''}")
-    print("\n\n".join(words(one, clock) for one in reversed(found)))
-
-
-def _shop_clock(config: Path) -> tzinfo:
-    """The clock of the first shop, else UTC: explaining needs no configuration."""
-    from proximity.site.load import load_sites
-    from rules.schedule import zone_info
-
-    sites = load_sites(config).sites if config.is_dir() else ()
-    return (zone_info(sites[0].timezone) if sites else None) or UTC
-
-
-def _moment(text: str, clock: tzinfo) -> float:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ProximityError(f"--at {text}: write a time as 2026-11-24T12:04") from None
-    return (found if found.tzinfo else found.replace(tzinfo=clock)).timestamp()
 
 
 def _one_of(given: str, known: tuple[str, ...], option: str = "--format") -> None:

@@ -14,12 +14,14 @@ from proximity.commands.rules_versions import Config, Data, Database, Json
 from proximity.errors import ProximityError
 
 if TYPE_CHECKING:
+    from proximity.delivery.routes import RouteSettings
     from proximity.store.database import Store
     from proximity.store.recorded import Decided
     from rules.backtest import Outcome
     from rules.occurrence import Happening
     from rules.ruleset import RuleSet
 
+LATE = 3600.0  # s after the end in which decisions are looked for about what happened before it
 SHOWN = 10  # sends that are told one by one
 
 
@@ -36,13 +38,15 @@ def backtest(
 ) -> None:
     """Play recorded transitions and events through rules: sends, reasons, coupons, and the difference to live."""
     from proximity.commands.rules_desk import open_house, read_either
+    from proximity.delivery.routes import RouteSettings
     from proximity.settings import read_settings
 
     settings = read_settings(data=data, config=config, database=database)
     ruleset, asked = read_either(rules, settings, config)
     clock = ruleset.nowhere.zone if ruleset.catalog.stores else UTC
     with open_house(settings) as store:
-        found = _play(store, ruleset, asked, *_span(store, begin, end, clock))
+        routes = RouteSettings(webhook_url=settings.webhook_url)
+        found = _play(store, ruleset, asked, routes, *_span(store, begin, end, clock))
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, indent=2))
     else:
@@ -129,8 +133,8 @@ class Report:
         yield from _costs(plain["rules"])
         for name, looks in plain["values"].items():
             if looks["missing"]:
-                yield (f"{name} was not recorded in {looks['missing']} of {looks['missing'] + looks['recorded']} looks; "
-                       "it counts as missing there")  # fmt: skip
+                whole = looks["missing"] + looks["recorded"]
+                yield f"{name} was not recorded in {looks['missing']} of {whole} looks; it counts as missing there"
 
     def _difference(self, clock: tzinfo) -> Iterator[str]:
         more, less = self.more, self.less
@@ -143,11 +147,18 @@ class Report:
             yield "  … all of them with --json"
 
 
-def _play(store: "Store", ruleset: "RuleSet", asked: frozenset[str] | None, begin: float, end: float) -> Report:
+def _play(
+    store: "Store",
+    ruleset: "RuleSet",
+    asked: frozenset[str] | None,
+    routes: "RouteSettings",
+    begin: float,
+    end: float,
+) -> Report:
     from rich.console import Console
     from rich.progress import Progress
 
-    from proximity.delivery.routes import RouteSettings, reachable
+    from proximity.delivery.routes import reachable
     from proximity.registry import Registry
     from proximity.shop_events import occurrence
     from proximity.store import recorded
@@ -156,7 +167,7 @@ def _play(store: "Store", ruleset: "RuleSet", asked: frozenset[str] | None, begi
     from rules.backtest import backtest as play
 
     transitions, events = recorded.count(store, begin, end)
-    live, registry, routes = recorded.decided(store, begin, end), Registry(store), RouteSettings()
+    live, registry = recorded.decided(store, begin, end + LATE), Registry(store)
 
     def values(one: "Happening") -> Mapping[str, Any]:
         return live.values.get(one.id, {})
@@ -172,6 +183,7 @@ def _play(store: "Store", ruleset: "RuleSet", asked: frozenset[str] | None, begi
         for outcome in play(ruleset, recording, found):
             progress.update(bar, completed=outcome.happened)
     rules = tuple(name for name in outcome.rules if asked is None or name in asked)
+    live.sent = {name: one for name, one in live.sent.items() if one[2] < end or name in outcome.decided}
     return Report(begin, end, transitions, events, rules, outcome, live)
 
 
@@ -182,7 +194,7 @@ def _span(store: "Store", begin: str | None, end: str | None, clock: tzinfo) -> 
 
     whole = recorded.span(store)
     if whole is None:
-        raise ProximityError("the database holds no transitions: nothing was recorded there yet")
+        raise ProximityError("the database holds no transitions and no events: nothing was recorded there yet")
     try:
         since = whole[0] if begin is None else _epoch(moment(begin), clock)
         until = whole[1] + 1.0 if end is None else _epoch(last_moment(end), clock)

@@ -47,7 +47,8 @@ class Pending:
         ready = self._columns["tick"] <= tick
         if ready.all():
             taken = self._columns
-            self._columns = {name: column[:0] for name, column in taken.items()}
+            # Copies: an empty view would keep the whole column in memory.
+            self._columns = {name: column[:0].copy() for name, column in taken.items()}
         else:
             taken = self.keep(~ready)
         return taken

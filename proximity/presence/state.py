@@ -89,7 +89,7 @@ class Table(Columns):
         missing = count - len(self._free)
         if missing > 0:
             old = self.capacity
-            self.grow(max(old + missing, old + old // 2, FEWEST))
+            self.grow(max(old + missing, old + old // 4, FEWEST))
             self._free = list(range(self.capacity - 1, old - 1, -1)) + self._free
         rows = np.array(self._free[len(self._free) - count :], dtype=np.int32)
         del self._free[len(self._free) - count :]

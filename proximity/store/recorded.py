@@ -15,6 +15,7 @@ from proximity.store.rule_state import ShopEvent
 
 PIECE = 1_000  # rows at a time
 _transitions, _events, _decisions, _visits = tables.transitions, tables.shop_events, tables.decisions, tables.visits
+_Timed = tuple[float, Transition | ShopEvent]
 
 
 @dataclass(slots=True)
@@ -28,29 +29,30 @@ class Decided:
 
 
 def span(store: Store) -> tuple[float, float] | None:
-    """The times of the first and the last transition; None: there is none."""
+    """The times of the first and the last thing that happened; None: there is none."""
+    found = []
     with store.connect() as connection:
-        row = connection.execute(sa.select(sa.func.min(_transitions.c.at), sa.func.max(_transitions.c.at))).one()
-    return None if row[0] is None else (row[0], row[1])
+        for column in (_transitions.c.at, _events.c.at):
+            row = connection.execute(sa.select(sa.func.min(column), sa.func.max(column))).one()
+            found += [] if row[0] is None else [(row[0], row[1])]
+    return (min(one for one, _ in found), max(one for _, one in found)) if found else None
 
 
 def count(store: Store, begin: float, end: float) -> tuple[int, int]:
     """How many transitions and events: begin ≤ at < end."""
+    numbers = []
     with store.connect() as connection:
-        found = [
-            connection.execute(
-                sa.select(sa.func.count()).select_from(table).where(*_within(table, begin, end))
-            ).scalar()
-            for table in (_transitions, _events)
-        ]
-    return found[0] or 0, found[1] or 0
+        for table in (_transitions, _events):
+            query = sa.select(sa.func.count()).select_from(table).where(*_within(table, begin, end))
+            numbers.append(connection.execute(query).scalar() or 0)
+    return numbers[0], numbers[1]
 
 
 def happened(store: Store, begin: float, end: float) -> Iterator[Transition | ShopEvent]:
     """Transitions and events, by the time at which the service knew of them."""
     one, other = _rows(store, _transitions, "observed", begin, end), _rows(store, _events, "at", begin, end)
-    transitions = ((row["observed"], Transition(**row)) for row in one)
-    events = ((row["at"], ShopEvent(**row)) for row in other)
+    transitions: Iterator[_Timed] = ((row["observed"], Transition(**row)) for row in one)
+    events: Iterator[_Timed] = ((row["at"], ShopEvent(**row)) for row in other)
     for _, found in heapq.merge(transitions, events, key=lambda pair: pair[0]):
         yield found
 

@@ -10,15 +10,15 @@ export class Sharing {
     this.words = words;
     this.watch = null;
     this.last = 0;
-    this.allowed = false;
-    this.state = "";
+    this.allowed = null;
   }
 
   /** Whether the shopper agrees to anything that needs a position. */
   allow(yes) {
+    const changed = yes !== this.allowed;
     this.allowed = yes;
     if (!yes) this.stop();
-    this.paint(yes ? "" : this.words().shareNeeds);
+    this.paint(changed ? (yes ? "" : this.words().shareNeeds) : null); // what was said last stays until something changes
   }
 
   toggle() {
@@ -62,11 +62,12 @@ export class Sharing {
     this.paint(this.words().shareDenied);
   }
 
+  /** `text` null: the words stay. */
   paint(text) {
     const on = this.watch !== null;
     $("share").disabled = !this.allowed;
     $("share").setAttribute("aria-pressed", String(on));
     $("share").textContent = on ? this.words().shareOn : this.words().shareOff;
-    if (text || !on) $("share-state").textContent = text;
+    if (text || (text === "" && !on)) $("share-state").textContent = text;
   }
 }

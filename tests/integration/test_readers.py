@@ -111,10 +111,11 @@ def test_no_more_is_taken_than_there_is_room_for_and_all_of_it_comes(house: Hous
     assert sorted(set(numbers(taken))) == list(range(300))
 
 
+# What other brokers promise is theirs: Mosquitto keeps messages in memory between its saves.
+@pytest.mark.parametrize("house", ["jetstream"], indirect=True)
 def test_a_broker_that_dies_comes_back_and_no_confirmed_message_is_lost(house: House) -> None:
     """`kill -9` right after the PUBACKs, in the middle of a flood."""
-    if house.nats is None:
-        pytest.skip("what other brokers promise is theirs: Mosquitto keeps messages in memory between its saves")
+    assert house.nats is not None
     inbox = Inbox()
     link = house.link(inbox)
     phone = house.phone(inflight=200)
