@@ -228,7 +228,7 @@ class FakeLive:
         return self.condition
 
 
-RULES = '''
+RULES = """
 rules:
   - id: welcome
     when: {enter: {zone: entrance}}
@@ -236,7 +236,7 @@ rules:
   - id: coffee-linger
     when: {dwell: {zone: coffee-aisle, for: 60s}}
     say: {en: {title: "20% off", body: "For you"}}
-'''
+"""
 
 
 def _rulebook(store: Store) -> RuleBook:

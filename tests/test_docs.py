@@ -98,7 +98,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-NAMED_FILE = re.compile(r"^(?!proximity/v1/)(?:proximity|gateway|rules|config|docs|tests|scripts)/[\w./-]*$")  # not topics
+NAMED_FILE = re.compile(
+    r"^(?!proximity/v1/)(?:proximity|gateway|rules|config|docs|tests|scripts)/[\w./-]*$"
+)  # not topics
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -28,7 +28,9 @@ def test_the_table_names_each_case_once_and_enters_lead_inside() -> None:
         assert (kind is None) == (cause is None)
 
 
-@pytest.mark.parametrize("event", [Event.REMOVED, Event.ERASED, Event.WITHDRAWN, Event.SILENT, Event.GATEWAY_DOWN, Event.EDITED_OUT])
+@pytest.mark.parametrize(
+    "event", [Event.REMOVED, Event.ERASED, Event.WITHDRAWN, Event.SILENT, Event.GATEWAY_DOWN, Event.EDITED_OUT]
+)
 def test_every_phase_ends_with(event: Event) -> None:
     assert {int(NEXT[phase, event]) for phase in Phase} == {Phase.AWAY}
 

@@ -110,5 +110,5 @@ def test_a_folder_that_the_pinned_rules_do_not_fit_is_not_taken(shop: Path, stor
     assert applied[-1].ruleset.by_id["welcome"].status == "paused"
     watcher.book.follow(by="ada")
     assert watcher.refused is None
-    assert applied[-1].ruleset.by_id["bakery-birthday"].trigger.area.zones == ("cakes",)  # type: ignore[union-attr]
+    assert applied[-1].ruleset.by_id["bakery-birthday"].trigger.area.zones == ("cakes",)
     assert applied[-1].ruleset.by_id["welcome"].status == "paused"

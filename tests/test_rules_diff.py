@@ -92,8 +92,8 @@ CASES: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
     (
         {"when": f"{{sequence: {{within: 10m, steps: [{{enter: {{zone: {A}}}}}, {{exit: {{zone: tills}}}}]}}}}"},
         {"when": f"{{sequence: {{within: 20m, steps: [{{enter: {{zone: {A}}}}}, {{exit: {{zone: tills}}}}]}}}}"},
-        ["fires on enter coffee-aisle, then exit tills within 20m instead of enter coffee-aisle, then exit tills within "
-         "10m"],
+        ["fires on enter coffee-aisle, then exit tills within 20m instead of enter coffee-aisle, then exit tills "
+         "within 10m"],
     ),
     (
         {"when": f"{{sequence: {{within: 10m, steps: [{{enter: {{zone: {A}}}}}, {{exit: {{zone: tills}}}}]}}}}"},
@@ -104,7 +104,8 @@ CASES: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
     ),
     (
         {"when": '{schedule: {cron: "0 9 * * *", to: {segment: fans}}}'},
-        {"when": '{schedule: {cron: "0 9 * * *", to: {segment: fans}, clock: shopper}}', "fans": "shopper.visits_30d > 1"},
+        {"when": '{schedule: {cron: "0 9 * * *", to: {segment: fans}, clock: shopper}}',
+         "fans": "shopper.visits_30d > 1"},
         ["comes by the clock of the shopper instead of the store",
          f"reads the segment fans as shopper.visits_30d > 1 instead of {FANS}"],
     ),
@@ -163,8 +164,8 @@ CASES: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
     (
         {"more": more("title: One", COUPON.format(20, '"4 EUR"', 500))},
         {"more": more("title: One", COUPON.format(25, '"5 EUR"', "900}, points: 10")[:-1])},
-        ["gives 25 % off KONA-250, 5 EUR at most, valid for 45 min instead of 20 % off KONA-250, 4 EUR at most, valid for "
-         "45 min", "has a budget of 900 coupons instead of 500 coupons", "gives 10 points instead of no points"],
+        ["gives 25 % off KONA-250, 5 EUR at most, valid for 45 min instead of 20 % off KONA-250, 4 EUR at most, valid "
+         "for 45 min", "has a budget of 900 coupons instead of 500 coupons", "gives 10 points instead of no points"],
     ),
     (
         {},
@@ -179,7 +180,8 @@ CASES: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
         {"more": more("title: One", "deliver: {channels: [inbox], urgency: high, expires: 3m, only_while: store, "
                                     "on_exit: keep}")},
         ["goes out by inbox instead of push, inbox", "goes out with the urgency high instead of normal",
-         "expires after 3 min instead of 5 min", "is sent only while the shopper is in the store instead of in the zone",
+         "expires after 3 min instead of 5 min",
+         "is sent only while the shopper is in the store instead of in the zone",
          "stays when the shopper leaves"],
     ),
     ({}, {"more": more("title: One", "do: [{staff: {desk: collect, text: hello}}]")},

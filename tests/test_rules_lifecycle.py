@@ -349,7 +349,7 @@ def test_the_commands_through_the_api(server: tuple[ApiServer, ApiHouse], tmp_pa
     assert run("follow", *there).stdout == "the configuration folder's rules are in force\n"
 
     (rules / "shop.rules.yaml").write_text(RULES.replace("entrance", "entrence"))
-    for words, message in [
+    mistakes: list[tuple[list[object], str]] = [
         (["publish", rules, *there], "no store has a zone `entrence` (did you mean `entrance`?)"),
         (["approve", current, *there], "does not wait for approval"),
         (["pause", "nobody", *there], "there is no rule nobody in force"),
@@ -358,9 +358,10 @@ def test_the_commands_through_the_api(server: tuple[ApiServer, ApiHouse], tmp_pa
         (["versions", "--url", "http://127.0.0.1:9", "--token", "x"], "http://127.0.0.1:9 does not answer"),
         (["versions", "--url", api.url, "--data", tmp_path], "the service wants the operator's token"),
         (["publish", tmp_path / "nowhere", *there], "no such folder"),
-    ]:  # fmt: skip
-        problem = run(*words).exception
-        assert isinstance(problem, ProximityError), words
+    ]  # fmt: skip
+    for wrong, message in mistakes:
+        problem = run(*wrong).exception
+        assert isinstance(problem, ProximityError), wrong
         assert message in str(problem)
 
 

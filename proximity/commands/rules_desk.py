@@ -130,10 +130,11 @@ def shop(config: Path) -> Configuration:
 
 
 def read_either(name: str, settings: Settings, config: Path | None) -> tuple[RuleSet, frozenset[str] | None]:
-    """The rules of a folder, a file or a version, and the ids of those that were asked for; None: all."""
+    """The rules of a folder, a file or a version, and the ids of those that were asked for; None: all. `config` is for
+    paths that lie in no configuration folder."""
     path = Path(name)
     if path.exists():
-        files = read_rule_files([path], config)
+        files = read_rule_files([path], config_of(path) or config)
         ruleset = files.ruleset()
         return ruleset, frozenset(one.id for one in files.rules) if path.is_file() else None
     if settings.database is None and not (settings.data / "proximity.db").exists():
