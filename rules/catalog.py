@@ -3,7 +3,9 @@
 The rule engine knows nothing of site files: whoever loads them fills in a `Catalog`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rules.attributes import Attributes
 
@@ -18,7 +20,7 @@ class Zone:
     outdoor: bool = True  # judged by positions, so that it can be approached and crossed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots, for what is worked out once
 class Store:
     """A store, as far as rules care."""
 
@@ -37,10 +39,20 @@ class Store:
 
     def zone(self, zone_id: str) -> Zone | None:
         """The zone of that id, or None."""
-        return next((zone for zone in self.zones if zone.id == zone_id), None)
+        return self.by_id.get(zone_id)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Zone]:
+        """Its zones."""
+        return {zone.id: zone for zone in reversed(self.zones)}  # the first of an id that is there twice
+
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """Of all its zones."""
+        return frozenset(tag for zone in self.zones for tag in zone.tags)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots, for what is worked out once
 class Catalog:
     """Everything a rule file is checked against."""
 
@@ -49,8 +61,16 @@ class Catalog:
 
     def zone_ids(self, stores: frozenset[str] | None = None) -> frozenset[str]:
         """Zones of these stores; None: of all."""
-        return frozenset(z.id for s in self.stores if stores is None or s.id in stores for z in s.zones)
+        return self._everywhere[0] if stores is None else self._of(stores)[0]
 
     def tags(self, stores: frozenset[str] | None = None) -> frozenset[str]:
         """Zone tags of these stores; None: of all."""
-        return frozenset(t for s in self.stores if stores is None or s.id in stores for z in s.zones for t in z.tags)
+        return self._everywhere[1] if stores is None else self._of(stores)[1]
+
+    @cached_property
+    def _everywhere(self) -> tuple[frozenset[str], frozenset[str]]:
+        return self._of(frozenset(store.id for store in self.stores))  # asked for by every rule
+
+    def _of(self, stores: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+        some = [store for store in self.stores if store.id in stores]
+        return frozenset().union(*(store.by_id for store in some)), frozenset().union(*(store.tags for store in some))

@@ -141,7 +141,8 @@ def _stores(rule: Rule, catalog: Catalog) -> list[Store]:
         and (
             area.anywhere
             or STORE in area.zones
-            or any(area.covers(store.id, zone.id, zone.tags) for zone in store.zones)
+            or any(zone in store.by_id for zone in area.zones)
+            or not store.tags.isdisjoint(area.tags)
         )
     ]
 

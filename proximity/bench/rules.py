@@ -41,9 +41,11 @@ def rules(sizes: tuple[int, ...], decisions: int) -> Report:
         loaded = load_rules({"bench.rules.yaml": text}, catalog)
         seconds = perf_counter() - began
         assert loaded.ruleset is not None, loaded.errors[0].render()
+        gc.disable()  # as the loader does
         began = perf_counter()
         parse(text, "bench.rules.yaml")
         yaml = perf_counter() - began
+        gc.enable()
         rows.append(Row(f"load {size:,} rules", seconds, "s", yaml, "parsing the YAML alone, with positions"))
         rows.append(_decide(loaded.ruleset, size, decisions))
     return Report("rules", f"{min(CANDIDATES, max(sizes))} candidates a transition, one core", rows)
