@@ -146,8 +146,9 @@ def _differences(seen: Seen, told: Sequence[Transition], since: float, clock: Ca
         return []
     what = ", ".join(f"{one.kind} {one.zone} at {clock(one.at)} ({one.cause})" for one in reversed(missing))
     return [
-        f"The store has what does not follow from these observations alone: {what}. The shop was edited since then, "
-        "the shopper was there for longer than observations tell, or the service was stopped in between."
+        f"The store has what does not follow from these observations alone: {what}. They are told again by their own "
+        "time, so what came late may have counted a little later then; or the shop was edited since, the shopper was "
+        "there for longer than observations tell, or the service was stopped in between."
     ]
 
 
