@@ -133,11 +133,18 @@ class EmbeddedBroker:
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise BrokerError(f"the embedded broker ended at once: {self._last_words()}")
-            if not port_is_free(self.host, self.port):
+            if not port_is_free(self.host, self.port) and self._speaks_nats():
                 return
             self._stopping.wait(0.02)
         self.stop()
         raise BrokerError(f"the embedded broker did not open port {self.port} in {START_TIMEOUT:.0f} s")
+
+    def _speaks_nats(self) -> bool:
+        """Whether the child has told its NATS port: it does so in a file, a moment after it listens."""
+        try:
+            return self.nats_address.port > 0
+        except BrokerError:
+            return False
 
     def _last_words(self) -> str:
         try:

@@ -1,5 +1,6 @@
 """What tests share: real brokers on free ports, and waiting for a condition in place of sleeping."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -26,6 +27,18 @@ def wait_until(condition: Callable[[], object], timeout: float = 60.0, what: str
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come about within {timeout:.0f} s")
         time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that ran within a test has sent the logs to a stream that is closed after it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
