@@ -49,13 +49,12 @@ def test_dots_names_and_counts(shop: Shop) -> None:
         expect(page.locator('[data-gateway="tea-north"]')).to_have_class("gateway offline")
         expect(page.locator("#plan .wall")).to_have_count(8)
 
-        before = page.locator('[data-shopper="ada"]').evaluate("one => one.style.transform")
+        before = page.locator('[data-shopper="ada"]').get_attribute("style")
+        assert before
         shop.house.now += 2
         shop.house.place("ada", "tills", 15.5, 3.0)
         expect(page.locator('[data-zone="tills"] .zone-count')).to_have_text("1 shopper")
-        page.wait_for_function(
-            "old => document.querySelector('[data-shopper=ada]').style.transform !== old", arg=before
-        )
+        expect(page.locator('[data-shopper="ada"]')).not_to_have_attribute("style", before)
 
         shop.house.now += 2
         shop.house.live.places.clear()

@@ -57,7 +57,8 @@ def test_a_coupon_is_shown_until_it_is_used(shop: Shop) -> None:
         expect(part.locator("code")).to_have_text(shown(coupon.code))
         expect(page.locator(".ticket .num")).to_contain_text("left")
         picture = part.locator(".qr")
-        page.wait_for_function("document.querySelector('.coupon .qr').naturalWidth > 0")
+        expect(picture).to_have_js_property("complete", True)
+        assert picture.evaluate("image => image.naturalWidth") > 0
         box = picture.bounding_box()
         assert box is not None
         assert box["width"] >= 120  # a scanner wants it large
