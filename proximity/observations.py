@@ -5,7 +5,7 @@ core looks a name up once per distinct name and never once per row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +54,37 @@ class Fixes:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one turn of the pipeline works on. `shoppers[i]` carries `devices[i]`; anchors are "<site>/<name>"."""
+    """What one turn of the pipeline works on. `shoppers[i]` carries `devices[i]`; anchors are "<site>/<name>".
+
+    The dictionaries may hold more than the columns use. They are never changed, so that several batches can share them.
+    """
 
     devices: Sequence[str] = ()
     shoppers: Sequence[str] = ()
     anchors: Sequence[str] = ()
     sightings: Sightings = field(default_factory=Sightings)
     fixes: Fixes = field(default_factory=Fixes)
+
+    def used(self) -> NDArray[np.intp]:
+        """Places of the devices that columns use, ascending."""
+        mask = np.zeros(len(self.devices), dtype=np.bool_)
+        mask[self.sightings.device] = mask[self.fixes.device] = True
+        return np.flatnonzero(mask)
+
+    def compact(self) -> "Batch":
+        """The same rows, and only the devices that they use."""
+        used = self.used()
+        if len(used) == len(self.devices):
+            return self
+        place = np.zeros(len(self.devices), dtype=np.int32)
+        place[used] = np.arange(len(used), dtype=np.int32)
+        return replace(
+            self,
+            devices=tuple([self.devices[i] for i in used.tolist()]),
+            shoppers=tuple([self.shoppers[i] for i in used.tolist()]),
+            sightings=replace(self.sightings, device=place[self.sightings.device]),
+            fixes=replace(self.fixes, device=place[self.fixes.device]),
+        )
 
     @staticmethod
     def of(

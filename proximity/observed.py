@@ -1,14 +1,15 @@
 """What was observed in the last seconds, gathered into one row a device before it goes into the store."""
 
 from collections.abc import Sequence
-from itertools import repeat
 from zlib import crc32
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from proximity.ingest.regions import Word
 from proximity.observations import Batch
+from proximity.presence.dictionaries import Translation
 from proximity.presence.engine import Engine
 from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
 from proximity.presence.probe import Said, State, chosen, within
@@ -19,7 +20,6 @@ log = structlog.get_logger(__name__)
 EVERY = 10.0  # s between writes: a row with ten seconds costs little more than a row with one
 MOST_ROWS = 500_000  # observations that wait at the most: 20 MB
 MOST_DEVICES = 5_000  # that are kept at a time: 20 µs and 300 bytes each to pack and store, so 1 % of a core
-MOST_MARKS = 1_000_000  # names that are remembered with their checksum
 
 
 class Observed:
@@ -38,15 +38,17 @@ class Observed:
         self._packed: list[Kept] = []
         self._rows, self._since = 0, 0.0
         self._bits = 0  # one of 2 ** bits devices is kept
-        self._marks: dict[str, int] = {}
+        self._marks = Translation(_marks)
+        self._crowd = _Crowd()
 
     def take(self, batch: Batch, words: Sequence[Word], states: Sequence[State], engine: Engine, now: float) -> None:
         """What presence is about to be told. What it would call late is left out, as it will leave it out."""
         if not self.on:
             return
-        self._bits = max(self._bits, self._needed(len(batch.devices)))
+        self._crowd.add(batch)
+        self._bits = max(self._bits, self._needed(len(batch.used())))
         past = engine.watermark
-        batch = self._share(within(batch, past - LATE_SIGHTING, past - LATE_FIX, now + FUTURE))
+        batch = self._share(within(batch, past - LATE_SIGHTING, past - LATE_FIX, now + FUTURE)).compact()
         rows = len(batch.sightings) + len(batch.fixes) + len(words) + len(states)
         if not rows:
             return
@@ -63,9 +65,9 @@ class Observed:
 
     def flush(self) -> tuple[list[Kept], list[State]]:
         """Everything that waits, for the next commit."""
-        bits, self._bits = self._bits, self._needed(len({name for batch in self._batches for name in batch.devices}))
+        bits, self._bits = self._bits, self._needed(self._crowd.leave())
         if self._bits > bits:
-            self._batches = [self._share(batch) for batch in self._batches]
+            self._batches = [self._share(batch).compact() for batch in self._batches]
             log.warning("too many devices to keep what was observed of all", kept=f"one of {1 << self._bits}")
         kept, states = [*self._packed, *pack(self._batches, self._said)], self._states
         self._batches, self._said, self._states, self._packed, self._rows = [], [], [], [], 0
@@ -85,9 +87,38 @@ class Observed:
         """The rows of the devices that are kept."""
         if not self._bits:
             return batch
-        if len(self._marks) > MOST_MARKS:
-            self._marks.clear()
-        marks = np.fromiter(map(self._marks.get, batch.devices, repeat(-1)), np.int64, len(batch.devices))
-        for row in np.flatnonzero(marks < 0).tolist():
-            marks[row] = self._marks[batch.devices[row]] = crc32(batch.devices[row].encode())
-        return chosen(batch, marks & ((1 << self._bits) - 1) == 0)
+        used = batch.used()
+        kept = np.zeros(len(batch.devices), dtype=np.bool_)
+        kept[used] = self._marks.of(batch.devices, used) & ((1 << self._bits) - 1) == 0
+        return chosen(batch, kept)
+
+
+def _marks(names: list[str]) -> NDArray[np.int64]:
+    return np.array([crc32(name.encode()) for name in names], dtype=np.int64)
+
+
+class _Crowd:
+    """Who was observed, to be counted."""
+
+    def __init__(self) -> None:
+        self._names: Sequence[str] = ()
+        self._mask = np.zeros(0, dtype=np.bool_)
+        self._others: set[str] = set()  # of dictionaries before
+
+    def add(self, batch: Batch) -> None:
+        """These, too."""
+        if batch.devices is not self._names:
+            self._fold()
+            self._names, self._mask = batch.devices, np.zeros(len(batch.devices), dtype=np.bool_)
+        self._mask[batch.used()] = True
+
+    def leave(self) -> int:
+        """How many they were; from now on others are counted."""
+        self._fold()
+        count = len(self._others)
+        self._others = set()
+        return count
+
+    def _fold(self) -> None:
+        self._others.update([self._names[i] for i in np.flatnonzero(self._mask).tolist()])
+        self._mask[:] = False

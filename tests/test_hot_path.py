@@ -134,5 +134,5 @@ def test_strangers_are_looked_up_once_each_and_counted_by_row() -> None:
     message = Inbound("proximity/v1/load-1/gw-1/sightings", msgspec.json.encode(body), START)
     batch, _words, counts = way.admission.admit(way.decoder.read([message]), START)
     assert counts["identity", "nobody"] == 50
-    assert batch.devices == (load_device(3),)
-    assert batch.sightings.device.tolist() == [0, 0, 0]
+    assert batch.compact().devices == (load_device(3),)
+    assert batch.compact().sightings.device.tolist() == [0, 0, 0]

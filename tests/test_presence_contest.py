@@ -156,7 +156,9 @@ def test_rivals_know_what_excludes_what() -> None:
     assert rivals.nowhere(belief) == pytest.approx(np.array([[0.3, 0.3, 0.3, 0.1]]))
     p = belief[:, :-1] @ nesting(site.zones)
     inside = np.array([[False, True, False, True]])
-    assert rivals.to_beat(p, rivals.nowhere(belief), inside) == pytest.approx(np.array([[0.2, 0.3, 0.2, 0.1]]))
+    assert rivals.to_beat(p, rivals.nowhere(belief), *np.nonzero(inside)) == pytest.approx(
+        np.array([[0.2, 0.3, 0.2, 0.1]])
+    )
 
 
 def test_a_visit_is_backed_while_it_is_likelier_than_nowhere() -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import repeat
 
 import numpy as np
@@ -26,10 +25,10 @@ class Admission:
         self._directory = Directory(devices)
         self._zones, self._regions = ZoneNames(sites), regions or RegionBook()
         self._regions.keep(device.id for device in devices)
-        self._names = list(dict.fromkeys(device.id for device in devices))
+        self._names = tuple(dict.fromkeys(device.id for device in devices))
         self._index = {name: number for number, name in enumerate(self._names)}
         owners = {device.id: device.shopper for device in reversed(devices)}  # of two with one id the first keeps it
-        self._owners = [owners[name] for name in self._names]
+        self._owners = tuple([owners[name] for name in self._names])
         anchors = [(site.id, anchor) for site in sites for anchor in site.anchors]
         self._anchors = tuple([f"{site}/{anchor.id}" for site, anchor in anchors])
         self._anchor_index = {name: number for number, name in enumerate(self._anchors)}  # as a reader names it
@@ -41,19 +40,8 @@ class Admission:
         """The batch, what phones say of our zones, and counts of what was left out: (source, reason) -> rows."""
         counts: Counter[tuple[str, str]] = Counter()
         sightings, fixes = self._sightings(read.sightings, now, counts), self._fixes(read.fixes, now, counts)
-        used = np.zeros(len(self._names), dtype=np.bool_)
-        used[sightings.device] = used[fixes.device] = True
-        present = np.flatnonzero(used)
-        place = np.full(len(used), UNKNOWN, dtype=np.int32)
-        place[present] = np.arange(len(present))
-        numbers: list[int] = present.tolist()
-        batch = Batch(
-            devices=tuple([self._names[i] for i in numbers]),
-            shoppers=tuple([self._owners[i] for i in numbers]),
-            anchors=self._anchors,
-            sightings=replace(sightings, device=place[sightings.device]),
-            fixes=replace(fixes, device=place[fixes.device]),
-        )
+        # One dictionary for all batches: whoever numbers its names needs to do so but once.
+        batch = Batch(self._names, self._owners, self._anchors, sightings, fixes)
         return batch, self._words(read, now, counts), counts
 
     def _words(self, read: Read, now: float, counts: Counter[tuple[str, str]]) -> list[Word]:

@@ -39,17 +39,22 @@ class Rivals:
             return np.repeat(belief[:, -1:], belief.shape[1] - 1, axis=1)
         return belief @ self._outer
 
-    def to_beat(self, p: Probabilities, nowhere: Probabilities, inside: Bools) -> Probabilities:
-        """(n, Z) what each zone has to beat, `inside` (n, Z) the ones that the device is in."""
-        beat = nowhere
-        which, column = np.nonzero(inside)
-        if len(which):
-            held = np.where(self._excluded[column], p[which, column][:, None], -1.0)
-            starts = np.flatnonzero(np.concatenate([[True], which[1:] != which[:-1]]))
-            best = np.maximum.reduceat(held, starts, axis=0)
-            beat = nowhere.copy()
-            rows = which[starts]
-            beat[rows] = np.where(best >= 0.0, best, beat[rows])
+    def to_beat(self, p: Probabilities, nowhere: Probabilities, which: Longs, column: Longs) -> Probabilities:
+        """(n, Z) what each zone has to beat; the device of row `which[i]` is in zone `column[i]`, rows ascending."""
+        if not len(which):
+            return nowhere
+        held = np.where(self._excluded.take(column, axis=0), p[which, column][:, None], -1.0)
+        first = np.empty(len(which), dtype=np.bool_)
+        first[:1] = True
+        np.not_equal(which[1:], which[:-1], out=first[1:])
+        rows = which
+        if not first.all():
+            starts = np.flatnonzero(first)
+            held, rows = np.maximum.reduceat(held, starts, axis=0), which.take(starts)
+        if len(rows) == len(p):
+            return np.where(held >= 0.0, held, nowhere)
+        beat = nowhere.copy()
+        beat[rows] = np.where(held >= 0.0, held, nowhere.take(rows, axis=0))
         return beat
 
     def favourite(self, p: Probabilities, nowhere: Probabilities, which: Ints | Longs, column: Ints | Longs) -> Bools:

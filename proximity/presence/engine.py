@@ -93,13 +93,14 @@ class Engine:
         if not math.isfinite(watermark):
             raise ValueError(f"the watermark must be a time in seconds, not {watermark}")
         step, self._unreported = self._unreported, Step()
-        rows, given, owners = self._intake.number(batch)
+        numbered = self._intake.number(batch)
+        given = numbered.given
         had = given[self._devices.shopper[given] >= 0]
         if len(had):  # they are another shopper's now, and what they said of the one before is void
             self._end(step, self._claims_of(had), Event.ERASED)
             self._approach.forget(had)
-        self._devices.shopper[given] = owners
-        late, counts = self._intake.take(batch, rows, self._clock, watermark)
+        self._devices.shopper[given] = numbered.owners
+        late, counts = self._intake.take(batch, numbered, self._clock, watermark)
         step.late += late
         step.ahead = self._intake.ahead
         self._regions.hold(self._clock, watermark, counts)
@@ -225,12 +226,14 @@ class Engine:
         rows = rows[(devices.seen[rows] < now - FORGET) & (devices.site[rows] < 0)]
         held = (self._intake.sightings.device, self._intake.fixes.device, self._regions.devices())
         busy = (self._claims.device, *held, *coming)
-        devices.give(rows[~np.isin(rows, np.concatenate(busy))])
+        idle = rows[~np.isin(rows, np.concatenate(busy))]
+        devices.give(idle)
         shoppers = self._shoppers.rows()
         gone = shoppers[~np.isin(shoppers, devices.shopper[devices.rows()])]
         self._ledger.sweep(now)
         self._ledger.forget(gone.tolist())
         self._shoppers.give(gone)
+        self._intake.gave_back(idle, gone)
 
     # -- changes from outside ---------------------------------------------------------------------------------------
 
@@ -269,6 +272,7 @@ class Engine:
         self._approach.forget(devices, row)
         self._devices.give(devices)
         self._shoppers.give(np.array([row], dtype=np.int32))
+        self._intake.gave_back(devices, np.array([row], dtype=np.int32))
         return step
 
     def _edit(self, step: Step, edit: Edit, before: Mapping[str, Any]) -> None:
@@ -370,6 +374,7 @@ class Engine:
         self._devices.restore(state["devices"])
         self._shoppers.restore(state["shoppers"])
         self._claims.restore(state["claims"])
+        self._intake.gave_back()
         self._intake.sightings.restore(state["sightings"])
         self._intake.fixes.restore(state["fixes"])
         self._regions.restore(state["regions"])

@@ -9,6 +9,7 @@ import numpy as np
 from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue, Edit
 from proximity.presence.contest import SAMPLE, clearness, ripe, stay
+from proximity.presence.intake import in_order
 from proximity.presence.locator import Locator
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.radio import Heard, SiteRadio
@@ -61,50 +62,55 @@ class Hearing:
     def take(self, tick: int, now: float, columns: Mapping[str, Any], counts: Counter[str]) -> Iterator[Longs]:
         """The sightings of the tick that ends at `now`; yields indices of those that are out of order."""
         read: list[tuple[SiteRadio, Heard]] = []
-        site = self._catalogue.anchor_site[columns["anchor"]]
-        order = np.argsort(site, kind="stable")
-        starts = np.flatnonzero(np.diff(site[order], prepend=-2))
+        anchors, devices = columns["anchor"], columns["device"]
+        site = self._catalogue.anchor_site.take(anchors)
+        known = np.where(self._devices.site.take(devices) == site, self._devices.slot.take(devices), np.int32(-1))
+        column = self._catalogue.anchor_column.take(anchors)
+        order = in_order(site)
+        starts = np.flatnonzero(np.diff(site.take(order), prepend=-2))
         for which in np.split(order, starts[1:]) if len(order) else ():
             radio = self.radios.get(int(site[which[0]]))
             if radio is None:  # the site was removed while they were held
                 continue
-            device = columns["device"][which]
-            slot = self._slot(radio, device)
-            anchor = self._catalogue.anchor_column[columns["anchor"][which]]
-            heard = radio.hear(now, slot, anchor, columns["at"][which], columns["rssi"][which])
+            slot = self._slot(radio, devices, known, which)
+            heard = radio.hear(now, slot, column.take(which), columns["at"].take(which), columns["rssi"].take(which))
             counts["duplicates"] += heard.duplicates
             read.append((radio, heard))
             if len(heard.old):
                 yield which[heard.old]
         self._weigh(read, tick)
 
-    def _slot(self, radio: SiteRadio, device: Ints) -> Ints:
-        """The slot of each device in a site, taken where it is new there."""
-        devices = self._devices
-        slot = np.where(devices.site[device] == radio.number, devices.slot[device], np.int32(-1))
+    def _slot(self, radio: SiteRadio, devices: Ints, known: Ints, which: Longs) -> Ints:
+        """The slot of each of `devices[which]` in a site, taken where it is new there; `known`: those of the devices
+        that were heard there last, else -1."""
+        slot = known.take(which)
         missing = np.flatnonzero(slot < 0)
         if not len(missing):
             return slot
-        new = np.unique(device[missing])
+        device, place = devices.take(which[missing]), self._devices
+        new = np.unique(device)
         found = self._slots.find(Keys.of(new, radio.number))
         unknown = new[found < 0]
         if len(unknown):
             found[found < 0] = taken = radio.take(unknown)
             self._slots.add(Keys.of(unknown, radio.number), taken)
-        devices.site[new], devices.slot[new] = radio.number, found
-        slot[missing] = devices.slot[device[missing]]
+        place.site[new], place.slot[new] = radio.number, found
+        slot[missing] = place.slot.take(device)
         return slot
 
     def _look(self, radio: SiteRadio, heard: Heard) -> "_Weighed":
         """What the probabilities of slots that were just read are about: their claims, and those they may make."""
         slots, claims, p = heard.slots, self._claims, heard.p
-        rows = radio.slots.claim[slots][:, : len(radio.zones)]
+        zones = len(radio.zones)
+        rows = radio.slots.claim.take(slots, axis=0)[:, :zones]
         claimed = rows >= 0
-        inside = claimed.copy()
-        inside[claimed] = claims.phase[rows[claimed]] >= Phase.INSIDE
-        beat = radio.rivals.to_beat(p, heard.nowhere, inside)
-        which, column = np.nonzero(claimed | (p > beat))
-        slot, mine = slots[which], inside[which, column]
+        where = np.flatnonzero(claimed)
+        inside = np.zeros(rows.shape, dtype=np.bool_)
+        within = where[claims.phase.take(rows.reshape(-1).take(where)) >= Phase.INSIDE]
+        inside.reshape(-1)[within] = True
+        beat = radio.rivals.to_beat(p, heard.nowhere, *np.divmod(within, max(zones, 1)))
+        which, column = np.divmod(np.flatnonzero(claimed | (p > beat)), max(zones, 1))
+        slot, mine = slots.take(which), inside[which, column]
         best = np.zeros(len(which), dtype=np.bool_)
         rest = np.flatnonzero(~mine)
         if len(rest):

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proximity.model import Late
 from proximity.observations import Batch, Ints
 from proximity.presence.catalogue import Catalogue
+from proximity.presence.dictionaries import Translation
 from proximity.presence.locator import TICK
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.state import Bools, Longs
@@ -79,15 +81,26 @@ class Pending:
         self._columns = {name: np.asarray(state[name], dtype=dtype) for name, dtype in self._spec.items()}
 
 
+def in_order(numbers: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """The stable order of whole numbers; quick where they lie close together, as ticks and sites do."""
+    if len(numbers) and int(numbers.max()) - (low := int(numbers.min())) < 1 << 16:
+        return np.argsort((numbers - low).astype(np.uint16), kind="stable")  # by radix
+    return np.argsort(numbers, kind="stable")
+
+
 class Ticks:
     """Columns cut by tick, to be taken in order."""
 
     def __init__(self, columns: Columns) -> None:
         tick: Longs = columns["tick"]
-        order = np.argsort(tick, kind="stable")
-        self._columns = {name: column[order] for name, column in columns.items()}
-        ticks, starts = np.unique(self._columns["tick"], return_index=True)
-        self._ticks, self._starts = [*ticks.tolist(), NEVER], [*starts.tolist(), len(tick)]
+        order = in_order(tick)
+        self._columns = {name: column.take(order) for name, column in columns.items()}
+        ranked = self._columns["tick"]
+        first = np.empty(len(ranked), dtype=np.bool_)
+        first[:1] = True
+        np.not_equal(ranked[1:], ranked[:-1], out=first[1:])
+        starts = np.flatnonzero(first)
+        self._ticks, self._starts = [*ranked[starts].tolist(), NEVER], [*starts.tolist(), len(tick)]
         self._turn = 0
 
     @property
@@ -110,46 +123,63 @@ class Ticks:
         return {name: column[part] for name, column in self._columns.items()}
 
 
+class Numbered(NamedTuple):
+    """A batch's columns of devices as rows of ours."""
+
+    sightings: Longs
+    fixes: Longs
+    given: Ints  # distinct rows whose shopper is new to them, …
+    owners: Ints  # … and the rows of those shoppers
+
+
 class Intake:
     """Checks and numbers a batch. What is dropped is counted by name; what is too late is told as it was."""
 
     def __init__(self, catalogue: Catalogue, devices: Devices, shoppers: Shoppers) -> None:
         self._catalogue, self._devices, self._shoppers = catalogue, devices, shoppers
         self.sightings, self.fixes = Pending(SIGHTING), Pending(FIX)
+        self._rows, self._owners = Translation(devices.numbers), Translation(shoppers.numbers)
+        self._anchors = Translation(self._anchor_numbers)
         self.ahead: dict[str, float] = {}  # anchor -> s by which the last step's sightings of it came from the future
 
-    def number(self, batch: Batch) -> tuple[Ints, Ints, Ints]:
-        """Device rows by the batch's device index (-1: not used in the batch); the rows whose shopper is new to them,
-        and the rows of those shoppers."""
-        used = np.zeros(len(batch.devices), dtype=np.bool_)
-        used[batch.sightings.device] = True
-        used[batch.fixes.device] = True
-        which = np.flatnonzero(used)
-        used_by: list[int] = which.tolist()
-        rows = np.full(len(batch.devices), -1, dtype=np.int32)
-        rows[which] = self._devices.numbers([batch.devices[i] for i in used_by])
-        owners = self._shoppers.numbers([batch.shoppers[i] for i in used_by])
-        new = self._devices.shopper[rows[which]] != owners
-        return rows, rows[which[new]], owners[new]
+    def number(self, batch: Batch) -> Numbered:
+        """Put a batch on the engine's numbers, taken where a device or shopper is new."""
+        seen, told = batch.sightings.device, batch.fixes.device
+        sightings, fixes = self._rows.of(batch.devices, seen), self._rows.of(batch.devices, told)
+        rows = np.concatenate([sightings, fixes])
+        owners = np.concatenate([self._owners.of(batch.shoppers, seen), self._owners.of(batch.shoppers, told)])
+        other = np.flatnonzero(self._devices.shopper.take(rows) != owners)
+        new, first = np.unique(rows[other], return_index=True)
+        return Numbered(sightings, fixes, new.astype(np.int32), owners[other][first].astype(np.int32))
 
-    def take(self, batch: Batch, rows: Ints, clock: int | None, watermark: float) -> tuple[list[Late], Counter[str]]:
-        """Hold what is good. `rows`: from `number`; `clock`: number of the last processed tick."""
+    def gave_back(self, devices: Ints | None = None, shoppers: Ints | None = None) -> None:
+        """These rows may be others' from now on; None: all of them."""
+        self._rows.forget(devices)
+        self._owners.forget(shoppers)
+
+    def take(
+        self, batch: Batch, numbered: Numbered, clock: int | None, watermark: float
+    ) -> tuple[list[Late], Counter[str]]:
+        """Hold what is good. `numbered`: from `number`; `clock`: number of the last processed tick."""
         counts: Counter[str] = Counter()
         self.ahead = {}
-        late = self._take_sightings(batch, rows, clock, watermark, counts)
-        late += self._take_fixes(batch, rows, clock, watermark, counts)
+        late = self._take_sightings(batch, numbered.sightings, clock, watermark, counts)
+        late += self._take_fixes(batch, numbered.fixes, clock, watermark, counts)
         return late, counts
 
+    def _anchor_numbers(self, names: list[str]) -> Longs:
+        """-1 for anchors that nobody knows; one that is known keeps its number for good."""
+        index = self._catalogue.anchor_numbers.index
+        return np.array([index.get(name, -1) for name in names], dtype=np.int64)
+
     def _take_sightings(
-        self, batch: Batch, rows: Ints, clock: int | None, watermark: float, counts: Counter[str]
+        self, batch: Batch, rows: Longs, clock: int | None, watermark: float, counts: Counter[str]
     ) -> list[Late]:
         seen = batch.sightings
         if not len(seen):
             return []
         counts["sightings"] += len(seen)
-        index = self._catalogue.anchor_numbers.index
-        numbers = np.array([index.get(anchor, -1) for anchor in batch.anchors], dtype=np.int32)
-        anchor = numbers[seen.anchor]
+        anchor = self._anchors.of(batch.anchors, seen.anchor)
         sites = np.append(self._catalogue.anchor_site, -1)  # the last stands for anchors that nobody knows
         good = _count(
             counts,
@@ -159,13 +189,13 @@ class Intake:
                 "bad_rssi": ~((seen.rssi > RSSI_LOWEST) & (seen.rssi < RSSI_HIGHEST)) | (seen.rssi == 0.0),
             },
         )
-        columns: dict[str, Any] = {"at": seen.at, "device": rows[seen.device], "anchor": anchor, "rssi": seen.rssi}
+        columns: dict[str, Any] = {"at": seen.at, "device": rows, "anchor": anchor, "rssi": seen.rssi}
         columns = columns if good.all() else {name: column[good] for name, column in columns.items()}
         late = self._hold(self.sightings, columns, clock, watermark, LATE_SIGHTING, counts)
         return self.late_sightings(late)
 
     def _take_fixes(
-        self, batch: Batch, rows: Ints, clock: int | None, watermark: float, counts: Counter[str]
+        self, batch: Batch, rows: Longs, clock: int | None, watermark: float, counts: Counter[str]
     ) -> list[Late]:
         fixes = batch.fixes
         if not len(fixes):
@@ -183,7 +213,7 @@ class Intake:
         accuracy = np.where((fixes.accuracy > 0.0) & np.isfinite(fixes.accuracy), fixes.accuracy, np.nan)
         columns: dict[str, Any] = {
             "at": fixes.at,
-            "device": rows[fixes.device],
+            "device": rows,
             "lat": fixes.lat,
             "lon": fixes.lon,
             "accuracy": accuracy,

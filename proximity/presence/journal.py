@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from proximity.errors import BadMessage
 from proximity.model import Visit
-from proximity.observations import Batch, Fixes, Ints, Sightings
+from proximity.observations import Batch, Fixes, Sightings
 from proximity.presence import checkpoint
+from proximity.presence.dictionaries import Translation
 from proximity.presence.engine import Engine, Step
 from proximity.presence.state import Numbers
 from proximity.site.model import Site
@@ -30,10 +31,11 @@ class Names:
 
     def __init__(self) -> None:
         self._numbers, self._told = Numbers(), 0
+        self._translation = Translation(self._numbers.of)
 
-    def write(self, names: Sequence[str], used: NDArray[np.int64]) -> NDArray[Any]:
+    def write(self, names: Sequence[str], used: NDArray[np.intp]) -> NDArray[Any]:
         """The numbers of `names[used]`."""
-        return _small(self._numbers.of([names[i] for i in used.tolist()]))
+        return _small(self._translation.of(names, used))
 
     def fresh(self) -> list[str]:
         """What is new since the last call."""
@@ -116,8 +118,8 @@ class Recorded(Engine):
 
     def _columns(self, batch: Batch) -> list[Any]:
         devices, shoppers, anchors = self._names
-        device = _used(len(batch.devices), batch.sightings.device, batch.fixes.device)
-        anchor = _used(len(batch.anchors), batch.sightings.anchor)
+        device = _Used(batch.used(), len(batch.devices))
+        anchor = _Used(np.unique(batch.sightings.anchor), len(batch.anchors))
         return [
             devices.write(batch.devices, device.names),
             shoppers.write(batch.shoppers, device.names),
@@ -185,16 +187,10 @@ class Replay:
 class _Used:
     """Which of a batch's names its columns use, and the place of each among those."""
 
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
-        self.names: NDArray[np.int64] = np.flatnonzero(mask)
-        self.place: NDArray[np.int64] = np.cumsum(mask) - 1
-
-
-def _used(count: int, *columns: Ints) -> _Used:
-    mask = np.zeros(count, dtype=np.bool_)
-    for column in columns:
-        mask[column] = True
-    return _Used(mask)
+    def __init__(self, names: NDArray[Any], count: int) -> None:
+        self.names = names.astype(np.intp)
+        self.place: NDArray[np.int64] = np.zeros(count, dtype=np.int64)
+        self.place[self.names] = np.arange(len(names))
 
 
 def _write(columns: Sightings | Fixes, names: Iterable[str], places: Mapping[str, NDArray[np.int64]]) -> list[Any]:

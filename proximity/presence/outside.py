@@ -56,15 +56,15 @@ class Outside:
     def loudness(self, before: Singles, seconds: Floats, anchor: Ints, rssi: Floats, starts: Longs) -> Floats:
         """(n,) dBm of the loudest anchor of the last seconds: `before` (n,) as it was `seconds` (n,) ago, and readings
         sorted by device, those of each from `starts` on."""
-        loudest = np.maximum.reduceat(rssi + self._offset[anchor], starts)
+        loudest = np.maximum.reduceat(rssi + self._offset.take(anchor), starts)
         return np.asarray(np.fmax(before - FADE * seconds, loudest), dtype=np.float64)
 
     def chance(self, loud: Singles) -> Floats:
         """(n,) probability of being outside, by the loudness in dBm; 0 where the site does not tell."""
         if self._chance is None:
             return np.zeros(len(loud))
-        row = np.clip(np.rint(np.nan_to_num(loud, nan=LOUDEST)), WEAKEST, LOUDEST).astype(np.intp) - WEAKEST
-        return np.asarray(self._chance[row], dtype=np.float64)
+        row = np.rint(np.fmin(loud, np.float32(LOUDEST))).astype(np.intp) - WEAKEST  # NaN: as loud as can be
+        return np.asarray(self._chance.take(row, mode="clip"), dtype=np.float64)
 
 
 def _lattice(area: shapely.Geometry, step: float) -> Floats:

@@ -10,7 +10,7 @@ from proximity.presence.catalogue import Catalogue, nesting, radio_digest
 from proximity.presence.contest import Rivals
 from proximity.presence.locator import Locator, Probabilities
 from proximity.presence.outside import Outside
-from proximity.presence.state import Bools, Column, Longs, Singles, Table
+from proximity.presence.state import Bools, Column, Singles, Table
 from proximity.site.model import Site
 
 GAP_MEMORY = 20.0  # s over which intervals are averaged, each by its length, so that one packet heard by several
@@ -99,49 +99,56 @@ class SiteRadio:
     def hear(self, now: float, slot: Ints, anchor: Ints, at: Floats, rssi: Floats) -> Heard:
         """Take the readings of the tick that ends at `now`: columns of equal length in any order."""
         slots = self.slots
-        pair: Longs = slot.astype(np.int64) * slots.last.shape[1] + anchor
+        pair = slot.astype(np.intp) * slots.last.shape[1] + anchor
         order = np.argsort(pair)
-        ranked = pair[order]
+        ranked = pair.take(order)
         same = ranked[1:] == ranked[:-1]
-        if same.any():
+        repeated = bool(same.any())
+        if repeated:
             order = np.lexsort((rssi, at, pair))
-        pair, slot, anchor, at, rssi = ranked, slot[order], anchor[order], at[order], rssi[order]
+        pair, slot, anchor = ranked, slot.take(order), anchor.take(order)
+        at, rssi = at.take(order), rssi.take(order)
         last, strength = slots.last.reshape(-1), slots.rssi.reshape(-1)
-        before = last[pair]
-        again = at == before
-        again[1:] |= same & (at[1:] == at[:-1])
-        new = (at > before) & ~again
-        old = order[:0].astype(np.int32)
-        if not new.all():
-            old = order[~new & ~again].astype(np.int32)
+        before = last.take(pair)
+        new = at > before
+        again, old = 0, order[:0].astype(np.int32)
+        if repeated or not new.all():
+            twice = at == before
+            twice[1:] |= same & (at[1:] == at[:-1])
+            new &= ~twice
+            again, old = int(twice.sum()), order[~new & ~twice].astype(np.int32)
             pair, slot, anchor, at, rssi = pair[new], slot[new], anchor[new], at[new], rssi[new]
         last[pair], strength[pair] = at, rssi
-        first = np.ones(len(slot), dtype=np.bool_)
-        first[1:] = slot[1:] != slot[:-1]
+        first = np.empty(len(slot), dtype=np.bool_)
+        first[:1] = True
+        np.not_equal(slot[1:], slot[:-1], out=first[1:])
         starts = np.flatnonzero(first)
-        read = slot[starts]
+        read = slot.take(starts)
         since = np.zeros(len(read))
         if len(read):
             newest = np.maximum.reduceat(at, starts)
-            since = np.maximum(newest - slots.heard[read], 0.0)
-            since[~np.isfinite(since)] = 0.0
+            heard = slots.heard.take(read)
+            # Nothing was heard before: -inf, and so an endless time.
+            since = np.maximum(newest - heard, 0.0)
+            since[since == np.inf] = 0.0
             if self._outside.known:
-                slots.loud[read] = self._outside.loudness(slots.loud[read], since, anchor, rssi, starts)
-            self._hear_slots(read, newest)
+                loud = slots.loud.take(read)
+                slots.loud[read] = self._outside.loudness(loud, since, anchor, rssi, starts)
+            self._hear_slots(read, heard, newest)
             self.locator.tick(now, slot, anchor, rssi)
         p, nowhere = self.chances(read, now)
-        return Heard(read, p, nowhere, since, old, int(again.sum()))
+        return Heard(read, p, nowhere, since, old, again)
 
-    def _hear_slots(self, read: Ints, at: Floats) -> None:
+    def _hear_slots(self, read: Ints, before: Floats, at: Floats) -> None:
         slots = self.slots
-        before, usual = slots.heard[read], slots.gap[read].astype(np.float64)
+        usual = slots.gap.take(read)
         gap = np.minimum(at - before, LONGEST_GAP)
-        gap[~np.isfinite(before)] = 0.0
+        gap[before == -np.inf] = 0.0
         long = np.flatnonzero(gap > np.fmax(ODD * usual, TOGETHER))
         if len(long):
             gap[long] = self._confirmed(read[long], before[long], at[long], gap[long])
-        learnt = np.where(np.isnan(usual), gap, usual + gap / (gap + GAP_MEMORY) * (gap - usual))
-        slots.gap[read] = np.where(gap > 0.0, learnt, usual)
+        learnt = usual + gap / (gap + GAP_MEMORY) * (gap - usual)
+        slots.gap[read] = np.where(gap > 0.0, np.where(np.isnan(usual), gap, learnt), usual)
         slots.heard[read] = np.maximum(before, at)
 
     def _confirmed(self, slots: Ints, before: Floats, at: Floats, gap: Floats) -> Floats:
@@ -173,12 +180,17 @@ class SiteRadio:
         if not len(slots) or not len(self.zones):
             return np.zeros((len(slots), len(self.zones) + 1))
         belief = self.locator.belief(slots, now)
-        belief[:, -1] *= BETWEEN
-        belief /= belief.sum(axis=1, keepdims=True)
+        none = belief[:, -1]
+        rest = 1.0 / (1.0 - (1.0 - BETWEEN) * none)  # rows sum to 1
         if self._outside.known:
-            outside = self._outside.chance(self.slots.loud[slots])
-            belief *= 1.0 - outside[:, None]
-            belief[:, -1] += outside
+            outside = self._outside.chance(self.slots.loud.take(slots))
+            inside = rest * (1.0 - outside)
+            share = none * BETWEEN * inside + outside
+            belief *= inside[:, None]
+        else:
+            share = none * BETWEEN * rest
+            belief *= rest[:, None]
+        belief[:, -1] = share
         return belief
 
     # -- gateways -------------------------------------------------------------------------------------------------
