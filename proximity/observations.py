@@ -32,7 +32,6 @@ class Sightings:
     device: Ints = field(default_factory=_ints)
     anchor: Ints = field(default_factory=_ints)
     rssi: Floats = field(default_factory=_floats)  # dBm
-    power: Floats = field(default_factory=_floats)  # measured power at 1 m, dBm; NaN: unknown
 
     def __len__(self) -> int:
         return len(self.at)
@@ -106,7 +105,6 @@ class Batch:
                 device=np.array([devices[s.device] for s in seen], dtype=np.int32),
                 anchor=np.array([anchors[s.anchor] for s in seen], dtype=np.int32),
                 rssi=np.array([s.rssi for s in seen], dtype=np.float64),
-                power=np.array([np.nan if s.power is None else s.power for s in seen], dtype=np.float64),
             ),
             fixes=Fixes(
                 at=np.array([f.at for f in fixed], dtype=np.float64),

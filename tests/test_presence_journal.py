@@ -130,8 +130,8 @@ def test_a_change_of_sites_is_a_step_in_time() -> None:
 AWKWARD = [
     ("at", [T0 + 0.1234567, T0 + 0.2]),
     ("rssi", [-60.123456, -60.0]),
-    ("power", [np.nan, -59.0]),
-    ("power", [-59.0, -59.0]),
+    ("rssi", [np.nan, -59.0]),
+    ("rssi", [np.nan, np.nan]),
 ]
 
 
@@ -150,8 +150,13 @@ DAMAGED = [
     (b"", "damaged"),
     (b"garbage", "damaged"),
     (checkpoint.encode([9, True, [[], [], []], []]), "version 9"),
-    (checkpoint.encode([1, True, [[]], []]), "damaged"),
-    (checkpoint.encode([1, False, [[], [], []], [["batch", T0, np.array([7]), np.array([7]), [], [], []]]]), "damaged"),
+    (checkpoint.encode([journal.VERSION, True, [[]], []]), "damaged"),
+    (
+        checkpoint.encode(
+            [journal.VERSION, False, [[], [], []], [["batch", T0, np.array([7]), np.array([7]), [], [], []]]]
+        ),
+        "damaged",
+    ),
 ]
 
 

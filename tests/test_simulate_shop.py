@@ -10,11 +10,10 @@ import shapely
 
 from proximity.errors import ProximityError
 from proximity.model import Device, Fix, Shopper
-from proximity.observations import Sightings
 from proximity.simulate.crowd import carriers, crowd
 from proximity.simulate.density import shop_with_density
 from proximity.simulate.people import Tills
-from proximity.simulate.shop import Options, SimulatedShop, Truth
+from proximity.simulate.shop import Advertisements, Options, SimulatedShop, Truth
 from proximity.site.frames import to_degrees, to_local
 from proximity.site.load import load_sites
 from proximity.site.model import Anchor, Site, Zone
@@ -41,13 +40,13 @@ def shop(options: Options = BRISK, people: int = 12, seed: int = 7, site: Site =
     return SimulatedShop(site, crowd(people, seed=1), seed, START, options)
 
 
-def run(simulated: SimulatedShop, *stops: float) -> tuple[Sightings, list[Fix]]:
+def run(simulated: SimulatedShop, *stops: float) -> tuple[Advertisements, list[Fix]]:
     steps = [simulated.step(START + stop) for stop in stops]
     columns = [np.concatenate([getattr(s.advertisements, name) for s in steps]) for name in COLUMNS]
-    return Sightings(*columns), [fix for s in steps for fix in s.fixes]
+    return Advertisements(*columns), [fix for s in steps for fix in s.fixes]
 
 
-def equal(a: Sightings, b: Sightings) -> bool:
+def equal(a: Advertisements, b: Advertisements) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in COLUMNS)
 
 

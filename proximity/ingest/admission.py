@@ -90,7 +90,6 @@ class Admission:
             device=device[keep],
             anchor=anchor[keep],
             rssi=rows.rssi()[keep],
-            power=rows.power()[keep],
         )
 
     def _fixes(self, rows: FixRows, now: float, counts: Counter[tuple[str, str]]) -> Fixes:

@@ -106,18 +106,16 @@ class SightingRows(_Rows):
 
     anchors: list[str] = field(default_factory=list)  # by message: "<site>/<gateway>", or a shelf beacon's id on air
     _rssi: list[float] = field(default_factory=list)
-    _power: list[float | None] = field(default_factory=list)
 
     def add(self, anchor: str, message: WholeSightings, received: float) -> None:
         """All rows of a message."""
         self._begin(len(message.rows), received, message.clock)
         self.anchors.append(anchor)
         if message.rows:
-            device, time, rssi, _count, power = zip(*message.rows, strict=True)
+            device, time, rssi, _count, _power = zip(*message.rows, strict=True)
             self.device += device
             self._time += time
             self._rssi += rssi
-            self._power += power
 
     def add_one(self, anchor: str, device: str, at: float, rssi: float) -> None:
         """What a phone heard."""
@@ -126,7 +124,6 @@ class SightingRows(_Rows):
         self.device.append(device)
         self._time.append(0.0)
         self._rssi.append(rssi)
-        self._power.append(None)
 
     def anchor(self, numbers: Sequence[int]) -> Ints:
         """The column of anchors, from a number for each message."""
@@ -135,10 +132,6 @@ class SightingRows(_Rows):
     def rssi(self) -> Floats:
         """dBm."""
         return np.array(self._rssi, dtype=np.float64)
-
-    def power(self) -> Floats:
-        """dBm at 1 m; NaN: unknown."""
-        return np.array(self._power, dtype=np.float64)
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ class Rivals:
     def __init__(self, nesting: Floats) -> None:
         """`nesting` (Z, Z): 1 where the row's zone lies within the column's or is the same."""
         within = nesting > 0
+        self._within = nesting
         self._excluded: Bools = ~(within | within.T)
         holds = within & ~np.eye(len(nesting), dtype=np.bool_)
         self._outer = np.vstack([holds.T, np.ones((1, len(nesting)), dtype=np.bool_)]).astype(np.float64)
@@ -36,33 +37,38 @@ class Rivals:
     def nowhere(self, belief: Probabilities) -> Probabilities:
         """(n, Z) from (n, Z + 1): the probability of being neither in the zone nor in one that excludes it."""
         if not self._any_nested:
-            return np.repeat(belief[:, -1:], belief.shape[1] - 1, axis=1)
+            return np.broadcast_to(belief[:, -1:], (len(belief), belief.shape[1] - 1))
         return belief @ self._outer
+
+    def inside(self, belief: Probabilities) -> Probabilities:
+        """(n, Z) from (n, Z + 1): the probability of being in the zone or in one that lies within it."""
+        return belief[:, :-1] @ self._within if self._any_nested else belief[:, :-1]
 
     def to_beat(self, p: Probabilities, nowhere: Probabilities, which: Longs, column: Longs) -> Probabilities:
         """(n, Z) what each zone has to beat; the device of row `which[i]` is in zone `column[i]`, rows ascending."""
         if not len(which):
             return nowhere
-        held = np.where(self._excluded.take(column, axis=0), p[which, column][:, None], -1.0)
+        theirs, excluded = p[which, column][:, None], self._excluded.take(column, axis=0)
         first = np.empty(len(which), dtype=np.bool_)
         first[:1] = True
         np.not_equal(which[1:], which[:-1], out=first[1:])
-        rows = which
-        if not first.all():
-            starts = np.flatnonzero(first)
-            held, rows = np.maximum.reduceat(held, starts, axis=0), which.take(starts)
-        if len(rows) == len(p):
-            return np.where(held >= 0.0, held, nowhere)
+        if not first.all():  # some are in several zones
+            starts, held = np.flatnonzero(first), np.where(excluded, theirs, -1.0)
+            which, theirs = which.take(starts), np.maximum.reduceat(held, starts, axis=0)
+            excluded = theirs >= 0.0
+        if len(which) == len(p):
+            return np.where(excluded, theirs, nowhere)
         beat = nowhere.copy()
-        beat[rows] = np.where(held >= 0.0, held, nowhere.take(rows, axis=0))
+        beat[which] = np.where(excluded, theirs, nowhere.take(which, axis=0))
         return beat
 
     def favourite(self, p: Probabilities, nowhere: Probabilities, which: Ints | Longs, column: Ints | Longs) -> Bools:
         """Of each (row, zone): whether nothing that excludes the zone is likelier; of equals the first zone is."""
-        ranked = p[which] - 1e-9 * np.arange(p.shape[1])
-        mine = ranked[np.arange(len(which)), column]
-        best = np.where(self._excluded[column], ranked, -1.0).max(axis=1, initial=-1.0)
-        return np.asarray((mine > best) & (p[which, column] >= nowhere[which, column]), dtype=np.bool_)
+        ranked = p.take(which, axis=0) - 1e-9 * np.arange(p.shape[1])
+        rows = np.arange(len(which))
+        rivals = np.where(self._excluded.take(column, axis=0), ranked, -1.0)
+        best = rivals[rows, rivals.argmax(axis=1)]
+        return np.asarray((ranked[rows, column] > best) & (p[which, column] >= nowhere[which, column]), dtype=np.bool_)
 
 
 def clearness(p: Probabilities, beat: Probabilities) -> Floats:

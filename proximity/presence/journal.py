@@ -20,9 +20,9 @@ from proximity.presence.engine import Engine, Step
 from proximity.presence.state import Numbers
 from proximity.site.model import Site
 
-VERSION = 1
+VERSION = 2
 _METHODS = {"gateway": "gateway_state", "region": "region_state", "sites": "set_sites"}
-_SIGHTINGS = ("at", "device", "anchor", "rssi", "power")
+_SIGHTINGS = ("at", "device", "anchor", "rssi")
 _FIXES = ("at", "device", "lat", "lon", "accuracy")
 
 

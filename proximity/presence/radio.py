@@ -72,8 +72,7 @@ class SiteRadio:
         zones = [site.zone(zone) for zone in self.locator.zones]
         index = catalogue.zone_numbers.index
         self.zones: Ints = np.array([index[f"{site.id}/{zone.id}"] for zone in zones], dtype=np.int32)
-        self._nesting = nesting(zones)
-        self.rivals = Rivals(self._nesting)
+        self.rivals = Rivals(nesting(zones))
         self._outside = Outside(site)
         self.anchors = [anchor.id for anchor in site.anchors]
         self.slots = Slots(len(zones), len(self.anchors))
@@ -174,7 +173,7 @@ class SiteRadio:
     def chances(self, slots: Ints, now: float) -> tuple[Probabilities, Probabilities]:
         """(n, Z) probability of being inside each zone, and of being neither there nor in a zone that excludes it."""
         belief = self._belief(slots, now)
-        return belief[:, :-1] @ self._nesting, self.rivals.nowhere(belief)
+        return self.rivals.inside(belief), self.rivals.nowhere(belief)
 
     def _belief(self, slots: Ints, now: float) -> Probabilities:
         if not len(slots) or not len(self.zones):

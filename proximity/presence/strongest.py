@@ -68,11 +68,10 @@ class Strongest(Columns):
 
     def tick(self, now: float, slot: Ints, anchor: Ints, rssi: Floats) -> None:
         """Take the readings of the tick that ends at `now`."""
-        slot, anchor, rssi = _means(slot, anchor, rssi + self._offset.take(anchor), len(self._offset))
+        slot, pair, rssi = _means(slot, anchor, rssi + self._offset.take(anchor), self.level.shape[1])
         if self._first is None:
             self._first = round(now / TICK)
         tick = round(now / TICK) - self._first
-        pair = slot.astype(np.intp) * self.level.shape[1] + anchor
         levels, last = self.level.reshape(-1), self.last.reshape(-1)
         level = levels.take(pair)
         weight = _WEIGHT.take(tick - last.take(pair), mode="clip")
@@ -161,16 +160,16 @@ class Strongest(Columns):
         self._first, self._read = first, None
 
 
-def _means(slot: Ints, anchor: Ints, rssi: Floats, anchors: int) -> tuple[Ints, Ints, Floats]:
-    """Readings sorted by slot and anchor, several of one pair in one tick as their mean."""
-    pair = slot.astype(np.int64) * anchors + anchor
+def _means(slot: Ints, anchor: Ints, rssi: Floats, anchors: int) -> tuple[Ints, NDArray[np.intp], Floats]:
+    """Slots, pairs of slot and anchor as one number that ascends, and dBm; several of one pair as their mean."""
+    pair = slot.astype(np.intp) * anchors + anchor
     if (pair[1:] > pair[:-1]).all():
-        return slot, anchor, rssi
+        return slot, pair, rssi
     order = np.lexsort((rssi, pair))
-    slot, anchor, rssi, pair = slot[order], anchor[order], rssi[order], pair[order]
+    slot, rssi, pair = slot[order], rssi[order], pair[order]
     starts = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
     counts = np.diff(np.append(starts, len(pair)))
-    return slot[starts], anchor[starts], np.add.reduceat(rssi, starts) / counts
+    return slot[starts], pair[starts], np.add.reduceat(rssi, starts) / counts
 
 
 def _nan(value: float | None) -> float:

@@ -76,7 +76,6 @@ def observations(devices: int, gateways: int, seconds: int, seed: int = 0, start
             device=second.device,
             anchor=second.gateway,
             rssi=second.rssi,
-            power=np.full(len(second.at), POWER),
         )
         yield Batch(devices=names, shoppers=shoppers, anchors=anchors, sightings=sightings)
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.sampler import Sampler
-from proximity.observations import Sightings
-from proximity.simulate.shop import Heard, SimulatedShop
+from proximity.simulate.shop import Advertisements, Heard, SimulatedShop
 
 
 class Samplers:
@@ -20,7 +19,7 @@ class Samplers:
         self._samplers = [Sampler(every, keep) for _ in shop.anchors]
 
     def take(self, heard: Heard, now: float) -> Heard:
-        """Packets in, the rows of all samples that ended by `now` out, in order of time."""
+        """Advertisements in, the rows of all samples that ended by `now` out, in order of time."""
         columns = heard.advertisements
         for at, device, anchor, rssi, power in zip(
             columns.at.tolist(),
@@ -37,5 +36,5 @@ class Samplers:
             for row in sampler.take(now)
         )
         at, device, anchor, rssi, power = np.array(rows, dtype=np.float64).reshape(-1, 5).T
-        sampled = Sightings(at, device.astype(np.int32), anchor.astype(np.int32), rssi, power)
+        sampled = Advertisements(at, device.astype(np.int32), anchor.astype(np.int32), rssi, power)
         return replace(heard, advertisements=sampled)

@@ -41,10 +41,17 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Advertisements(Sightings):
+    """Sightings with what packets say of their own power."""
+
+    power: Floats = field(default_factory=lambda: np.empty(0, dtype=np.float64))  # at 1 m, dBm; NaN: not said
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """One step. `device` and `anchor` of the columns index the shop's `devices` and `anchors`; in order of time."""
 
-    advertisements: Sightings
+    advertisements: Advertisements
     fixes: tuple[Fix, ...]
 
 
@@ -106,14 +113,14 @@ class SimulatedShop:
         )
         self._ticks = 0  # done
         self._fixes: list[Fix] = []  # planned, in order of time
-        self._rest = Sightings()  # heard in the last tick, after the last `until`
+        self._rest = Advertisements()  # heard in the last tick, after the last `until`
 
     def step(self, until: float) -> Heard:
         """What was heard and reported after the last step and up to `until`."""
         parts = [self._rest]
         while self._edge(self._ticks) <= until:
             parts.append(self._tick())
-        columns = Sightings(
+        columns = Advertisements(
             at=np.concatenate([p.at for p in parts]),
             device=np.concatenate([p.device for p in parts]),
             anchor=np.concatenate([p.anchor for p in parts]),
@@ -177,7 +184,7 @@ class SimulatedShop:
     def _edge(self, tick: int) -> float:
         return self.now + tick * TICK
 
-    def _tick(self) -> Sightings:
+    def _tick(self) -> Advertisements:
         start, end = self._edge(self._ticks), self._edge(self._ticks + 1)
         rng = np.random.default_rng((self._seed, 0x71C, self._ticks))
         self._ticks += 1
@@ -188,7 +195,7 @@ class SimulatedShop:
         at, device = self._advertisers.due(end, rng)
         return self._hear(at, device, rng)
 
-    def _hear(self, at: Floats, device: Ints, rng: np.random.Generator) -> Sightings:
+    def _hear(self, at: Floats, device: Ints, rng: np.random.Generator) -> Advertisements:
         owner = self._owner[device]
         xy, heading, speed = np.zeros((len(at), 2)), np.zeros(len(at)), np.zeros(len(at))
         there = np.zeros(len(at), dtype=np.bool_)
@@ -202,7 +209,7 @@ class SimulatedShop:
             there[mine] = True
         packets = Packets(device[there], xy[there], heading[there], speed[there] > MOVING)
         received = self._radio.receive(packets, np.count_nonzero(there) / TICK, rng)
-        return Sightings(
+        return Advertisements(
             at=at[there][received.packet],
             device=packets.device[received.packet].astype(np.int32),
             anchor=received.anchor.astype(np.int32),
@@ -224,8 +231,8 @@ class SimulatedShop:
             self._tills.forget(visit.begin)
 
 
-def _rows(columns: Sightings, rows: slice) -> Sightings:
-    return Sightings(
+def _rows(columns: Advertisements, rows: slice) -> Advertisements:
+    return Advertisements(
         at=columns.at[rows],
         device=columns.device[rows],
         anchor=columns.anchor[rows],

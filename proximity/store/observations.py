@@ -209,7 +209,7 @@ def story(kept: Sequence[Kept], states: Sequence[State] = ()) -> Story:
         tuple(devices),
         tuple(devices.values()),
         tuple(anchors),
-        Sightings(at, device.astype(np.int32), anchor.astype(np.int32), rssi, np.full(len(at), np.nan)),
+        Sightings(at, device.astype(np.int32), anchor.astype(np.int32), rssi),
         _fixes(fixed),
     )
     return Story(batch, said, states)
