@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: demo test torture check format lock clean system-parts wheel
+.PHONY: demo test torture torture-garbage check format lock clean system-parts wheel
 
 demo: $(STAMP)
 	$(BIN)/proximity demo
@@ -18,7 +18,10 @@ test: $(STAMP) system-parts check
 # Killed at random moments, 200 times; prints a seed. Again: make torture KILLS=200 SEED=7
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture.run --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
-	PROXIMITY_TORTURE_GARBAGE=1000000 $(BIN)/pytest tests/integration/test_faults.py --timeout 3600
+
+# A million messages that are none, and good ones among them. Fewer: make torture-garbage MESSAGES=50000
+torture-garbage: $(STAMP)
+	$(BIN)/python -m tests.torture.garbage --messages $(or $(MESSAGES),1000000)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

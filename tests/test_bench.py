@@ -3,17 +3,20 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from proximity import wire
 from proximity.bench.geofence import geofence
+from proximity.bench.growth import Sizes, growth
 from proximity.bench.memory import memory
 from proximity.bench.presence import presence
 from proximity.bench.report import Report, Row, number
 from proximity.bench.rules import catalog_for, rule_file, rules
 from proximity.bench.sender import Load, gateway_messages, phone_messages
+from proximity.errors import ProximityError
 from proximity.phones.owntracks import device_of
 from rules.load import load_rules
 
@@ -42,6 +45,35 @@ def test_the_rules_load_and_ten_listen_to_each_zone(size: int) -> None:
 def test_a_devices_memory_is_measured_in_a_process_of_its_own() -> None:
     (row,) = memory((2_000,), 50).rows
     assert 100 < row.value < 50_000
+
+
+def test_what_cannot_be_measured_is_told_with_its_reason() -> None:
+    with pytest.raises(ProximityError, match=r"the memory of 5 devices cannot be measured: \w+Error"):
+        memory((5,), 0)
+
+
+def test_growth_is_drawn_and_told(tmp_path: Path) -> None:
+    sizes = Sizes((50, 100), (10, 20), (20, 40), (10, 30), (500, 1000), steady=50, phones=50, decisions=40)
+    report = growth(tmp_path / "plots", sizes)
+    assert (tmp_path / "plots" / "growth.png").read_bytes().startswith(b"\x89PNG")
+    told = {row.what: (row.value, row.unit) for row in report.rows}
+    assert len(told) == 4 * 2 + 2 * 2 + 2 + 2
+    assert {unit for _, unit in told.values()} == {
+        "µs a sighting", "µs a fix", "ms an edit", "µs a decision", "bytes a device",
+    }  # fmt: skip
+    assert all(value > 0 for value, _ in told.values())
+    assert "fences: 40, one more" in told
+
+
+def test_growth_without_what_is_too_large_here() -> None:
+    sizes = Sizes().up_to(1_000)
+    assert (sizes.devices, sizes.fences, sizes.steady) == ((1_000,), (100, 1_000), 1_000)
+
+
+def test_a_plot_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ProximityError, match=r"growth\.png: cannot be written"):
+        growth(tmp_path / "file", Sizes())
 
 
 def test_gateways_messages_count_up_and_name_devices_that_are_heard() -> None:

@@ -73,8 +73,10 @@ def ingest(
 
 @app.command()
 def latency(
-    gateways: Annotated[int, typer.Option("--gateways", min=1, help="Half of what `ingest` can carry.")] = 500,
-    seconds: Annotated[float, typer.Option("--seconds", min=1)] = 60.0,
+    gateways: Annotated[
+        int, typer.Option("--gateways", min=1, help="With 94 sightings a second each: half of what `ingest` measured.")
+    ] = 250,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Measured, after the burst of the start.")] = 60.0,
     as_json: Json = False,
 ) -> None:
     """From an observation to the hand-over of the offer that it completes."""
@@ -99,24 +101,27 @@ def rules(
 def memory(
     sizes: Annotated[str, typer.Option("--sizes", help="Devices, one run each.")] = "10000,1000000",
     gateways: Gateways = 1_000,
+    service: Annotated[str, typer.Option("--service", help="Devices of a whole service, one run each.")] = "10000",
     as_json: Json = False,
 ) -> None:
-    """Bytes of a tracked device."""
+    """Bytes of a tracked device, and what a whole service holds in memory."""
     from proximity.bench.memory import memory as measure
 
-    _show(measure(_numbers("--sizes", sizes), gateways), as_json=as_json)
+    _show(measure(_numbers("--sizes", sizes), gateways, _numbers("--service", service)), as_json=as_json)
 
 
 @app.command()
 def growth(
-    plot: Annotated[Path, typer.Option("--plot", help="Folder for PNG plots; made when it is missing.")],
+    plot: Annotated[Path, typer.Option("--plot", help="Folder for growth.png; made when it is missing.")],
+    most: Annotated[int, typer.Option("--most", min=1_000, help="Leave larger sizes out.")] = 300_000,
     as_json: Json = False,
 ) -> None:
     """How the cost grows with devices, gateways, fences and rules."""
+    from proximity.bench.growth import Sizes
     from proximity.bench.growth import growth as measure
 
     collect_seldom()
-    _show(measure(plot), as_json=as_json)
+    _show(measure(plot, Sizes().up_to(most)), as_json=as_json)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

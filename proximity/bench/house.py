@@ -4,6 +4,7 @@
 further line with `Counts`, until its input ends.
 """
 
+import math
 import resource
 import sys
 import time
@@ -23,8 +24,9 @@ from proximity.settings import read_settings
 from proximity.simulate.load import load_device, sites_for_load
 from proximity.site.load import People
 from proximity.site.model import Site
-from proximity.store import offers, tables
+from proximity.store import offers, outbox, tables
 from proximity.store.database import Store, open_store
+from proximity.store.offers import HandOver
 from rules.attributes import Attributes
 from rules.load import load_rules
 from rules.ruleset import RuleSet
@@ -67,7 +69,8 @@ class Counts(msgspec.Struct):
     cpu: float  # s
     memory: int  # bytes now
     peak: int
-    latencies: list[float]  # s, of offers made after `since`
+    unsent: float  # s for which the longest due delivery has waited in the outbox
+    handed: list[HandOver]  # of offers made after `since`
 
 
 def open_house(plan: Plan) -> None:
@@ -130,7 +133,8 @@ def _counts(service: Running, since: float) -> Counts:
         cpu=usage.ru_utime + usage.ru_stime,
         memory=resident(),
         peak=usage.ru_maxrss * 1024,
-        latencies=offers.latencies(service.store, since) if since else [],
+        unsent=max(time.time() - (outbox.next_due(service.store) or math.inf), 0.0),
+        handed=offers.hand_overs(service.store, since) if since else [],
     )
 
 

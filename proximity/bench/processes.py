@@ -28,7 +28,7 @@ class House:
         self._process, self.opened = process, opened
 
     def counts(self, since: float = 0.0) -> Counts:
-        """What is committed by now; `since`: with the latencies of offers made from then on."""
+        """What is committed by now; `since`: with the hand-overs of offers made from then on."""
         if self._process.stdin is None or self._process.poll() is not None:
             raise ProximityError("the service under load has ended")
         self._process.stdin.write(b"%f\n" % since)

@@ -91,6 +91,9 @@ class Publisher:
         """Until everything has its PUBACK."""
         while self._open:
             self._wait()
+
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
     def _wait(self) -> None:
@@ -182,7 +185,9 @@ def send(load: Load) -> Sent:
             time.sleep(max(sent / load.rate - (time.perf_counter() - began), 0.0))
         burst = list(islice(source, min(most, load.messages - sent)))
     publisher.finish()
-    return Sent(sent, rows, size, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    publisher.close()
+    return Sent(sent, rows, size, seconds)
 
 
 if __name__ == "__main__":

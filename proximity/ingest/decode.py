@@ -140,7 +140,6 @@ class Decoder:
             read.context.append(ToldValues(wire.decode(wire.ContextMessage, message.payload), store, message.received))
             return
         site, gateway, channel = wire.parse_gateway_topic(message.topic)
-        read.gateways.add((site, gateway))
         if channel == "sightings":
             heard = self._numbered(WholeSightings, message.payload, site, gateway)
             if self._is_new(heard, site, gateway, channel, read):
@@ -159,6 +158,7 @@ class Decoder:
             read.reports.append(GatewayReport(site, gateway, health, message.received, message.retained))
         else:
             raise BadMessage("topic", message.topic[:200])
+        read.gateways.add((site, gateway))  # only now: garbage under names of nobody must not be remembered
 
     def _numbered(self, kind: type[Whole], payload: bytes, site: str, gateway: str) -> Whole:
         try:

@@ -7,53 +7,40 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from random import Random
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from proximity import wire
 from proximity.broker import EmbeddedBroker
-from proximity.configuration import Configuration, load_configuration
+from proximity.configuration import Configuration
+from proximity.delivery.channel import Channel
+from proximity.delivery.clearing import StoredPresence
+from proximity.delivery.inbox import InboxChannel
+from proximity.delivery.mqtt import MqttChannel
+from proximity.delivery.owntracks import OwnTracksChannel
 from proximity.delivery.worker import OutboxWorker
-from proximity.examples import example_config
+from proximity.errors import BrokerError
+from proximity.feed import Feed
 from proximity.ingest.decode import MOST_TOLD
+from proximity.ingest.inbound import Inbox
 from proximity.model import Offer
-from proximity.store import database, gateways, history
+from proximity.store import database, history, offers, tables
 from proximity.store.outbox import Delivery
 from tests.conftest import wait_until
+from tests.integration.fault_house import alternate, covered
+from tests.integration.reader_house import House as Readers
+from tests.integration.reader_house import count, numbers, take
+from tests.store_house import rows
 from tests.test_service import House
+from tests.torture.garbage import noise
 
 pytestmark = pytest.mark.integration
-GARBAGE = int(os.environ.get("PROXIMITY_TORTURE_GARBAGE", "5000"))  # a million by hand: make torture
-
-
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
-
-
-def alternate(house: House) -> None:
-    inside: set[tuple[str, str]] = set()
-    for one in reversed(history.transitions(house.store, limit=100_000)):
-        if one.kind == "enter":
-            assert (one.shopper, one.zone) not in inside
-            inside.add((one.shopper, one.zone))
-        elif one.kind == "exit":
-            inside.remove((one.shopper, one.zone))
-
-
-def covered(house: House) -> list[tuple[int, int, tuple[int, ...]]]:
-    return [(one.seq, one.messages, one.ahead) for one in gateways.offsets(house.store)]
+pytest_plugins = ["tests.integration.fault_fixtures"]
+GARBAGE = 5_000  # a million, through a broker: make torture-garbage
 
 
 # -- the database -----------------------------------------------------------------------------------------------------
@@ -79,6 +66,10 @@ def turned(house: House, seq: int) -> threading.Thread:
     return thread
 
 
+def refused_or_over(house: House, thread: threading.Thread) -> bool:
+    return house.service.vitals.commit_error is not None or not thread.is_alive()
+
+
 def test_a_full_disk_holds_the_stream_up_and_loses_nothing(small_disk: Path, configuration: Configuration) -> None:
     house = House(small_disk, configuration)
     house.stand(5)
@@ -94,7 +85,7 @@ def test_a_full_disk_holds_the_stream_up_and_loses_nothing(small_disk: Path, con
     while True:  # what SQLite has set aside takes a few more
         seq += 1
         thread = turned(house, seq)
-        wait_until(lambda t=thread: house.service.vitals.commit_error or not t.is_alive(), what="a refusal")
+        wait_until(partial(refused_or_over, house, thread), what="a refusal")
         if thread.is_alive():
             break
     taken = len(house.acknowledged)
@@ -156,7 +147,7 @@ class Hanging:
 
 def test_a_channel_that_hangs_does_not_delay_presence(house: House) -> None:
     channel = Hanging()
-    worker = OutboxWorker(house.store, [channel], house.service, lambda: house.now)
+    worker = OutboxWorker(house.store, [channel], StoredPresence(house.store), lambda: house.now)
     house.service.on_offers = worker.wake
     worker.start()
     try:
@@ -208,6 +199,38 @@ def test_the_broker_is_away_for_an_hour(house: House) -> None:
     alternate(house)
 
 
+def test_offers_do_not_wait_an_hour_for_the_broker(house: House) -> None:
+    """What was decided before it went is given up in time, and shown on the shopper's page; what is new is sent."""
+    away, sent = [True], []
+
+    def publish(topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        if away[0]:
+            raise BrokerError("the broker is away")
+        sent.append((topic, payload))
+
+    channels: list[Channel] = [
+        MqttChannel(publish),
+        OwnTracksChannel(publish, house.service.device),
+        InboxChannel(Feed()),
+    ]
+    worker = OutboxWorker(house.store, channels, StoredPresence(house.store), lambda: house.now)
+    house.stand(20)
+    for _ in range(360):
+        worker.run_once(house.now)
+        house.now += 10
+        house.service.turn([])
+    told = [(row["kind"], row["channel"], row["state"]) for row in rows(house.store, tables.deliveries)]
+    assert told.count(("offer", "inbox", "sent")) == len(offers.offers(house.store, "ada")) > 0
+    assert {channel for _, channel, _ in told} == {"inbox", "mqtt", "owntracks"}
+    assert {state for _, channel, state in told if channel != "inbox"} <= {"dead", "skipped"}
+    away[0] = False
+    worker.run_once(house.now)
+    assert sent == []
+    house.stand(20, shopper="gaelle", first=21)
+    worker.run_once(house.now)
+    assert {topic for topic, _ in sent} >= {"proximity/v1/shoppers/gaelle/offers", "owntracks/gaelle/phone/cmd"}
+
+
 def test_a_gateway_that_repeats_an_old_sequence_has_no_effect(house: House) -> None:
     house.stand(30)
     before = (house.kinds(), covered(house))
@@ -217,30 +240,6 @@ def test_a_gateway_that_repeats_an_old_sequence_has_no_effect(house: House) -> N
     assert (house.kinds(), covered(house)) == before
     assert house.service.vitals.counts["proximity", "repeated"] == 100
     assert len(house.posted) > told  # it is told again what is safe: it repeats because it has not heard so
-
-
-STEPS = [
-    ("back a minute", [-60.0]),
-    ("back an hour", [-3600.0]),
-    ("ahead an hour", [3600.0]),
-    ("ahead and back", [3600.0, -3600.0]),
-    ("to and fro", [-30.0, 45.0, -600.0, 900.0, -7200.0, 7200.0]),
-]
-
-
-@pytest.mark.parametrize("steps", [steps for _, steps in STEPS], ids=[name for name, _ in STEPS])
-def test_a_clock_that_steps_does_not_blind_the_shop(house: House, steps: list[float]) -> None:
-    """The clocks of the house step together, as one time server makes them: the shop is seen again in a minute."""
-    seq = 0
-    for step in [0.0, *steps]:
-        house.now += step
-        house.stand(25, first=seq + 1)
-        seq += 25
-    house.stand(60, "bakery")
-    assert house.service.inside("ada") == {("demo-store", "bakery")}
-    assert sorted(covered(house)) == sorted([(seq, seq, ()), (60, 60, ())])
-    house.restart()
-    assert house.service.inside("ada") == {("demo-store", "bakery")}
 
 
 # -- messages that are none -------------------------------------------------------------------------------------------
@@ -264,7 +263,7 @@ def test_ten_megabytes_at_the_broker_disturb_nobody_else(nats: EmbeddedBroker) -
     reader.on_connect = lambda client, *_: client.subscribe("proximity/v1/#", 1)
     ready = threading.Event()
     reader.on_subscribe = lambda *_: ready.set()
-    reader.on_message = lambda _client, _data, message: heard.update([message.payload[:4]])
+    reader.on_message = lambda _client, _data, message: heard.update([bytes(message.payload[:4])])
     reader.connect("127.0.0.1", nats.port)
     reader.loop_start()
     assert ready.wait(60)
@@ -283,27 +282,43 @@ def test_ten_megabytes_at_the_broker_disturb_nobody_else(nats: EmbeddedBroker) -
     assert (heard[b"huge"], nats.restarts) == (0, 0)
 
 
+def test_ten_megabytes_through_a_broker_that_takes_them(house: House, mosquitto: str) -> None:
+    readers = Readers(mosquitto)
+    inbox = Inbox()
+    readers.link(inbox)
+    phone = readers.phone()
+    topic = "proximity/v1/demo-store/coffee-1/sightings"
+    phone.publish(topic, b'{"boot":"b","seq":1,"rows":[' + b"0," * 5_000_000 + b"0]}", qos=1).wait_for_publish(60)
+    phone.publish(topic, house.heard(1).payload, qos=1).wait_for_publish(60)
+    house.service.turn(take(inbox, count(2)))
+    assert house.service.vitals.counts["proximity", "too_large"] == 1
+    assert covered(house) == [(1, 1, ())]
+    phone.disconnect()
+    phone.loop_stop()
+    readers.close()
+    again = Inbox()  # both were acknowledged: neither comes again
+    readers = Readers(mosquitto)
+    readers.link(again)
+    readers.publish(7)
+    assert numbers(take(again, count(1))) == [7]
+    readers.close()
+
+
 def test_garbage_is_counted_and_forgotten(house: House) -> None:
-    random = Random(7)
-    good = wire.encode(wire.SightingsMessage("b", 1, "synced", [wire.Row(house.beacon("ada"), 1764155040000, -50.0)]))
-    topics = ["proximity/v1/demo-store/coffee-1/sightings", "proximity/v1/{}/{}/sightings", "owntracks/{}/{}"]
-    topics += ["proximity/v1/demo-store/coffee-1/{}", "proximity/v1/demo-store/coffee-1/fixes", "{}/{}"]
-    sent = 0
-    while sent < GARBAGE:
-        batch = []
-        for _ in range(min(1000, GARBAGE - sent)):
-            name = f"x{random.getrandbits(64):x}"
-            noise = random.randbytes(random.randrange(200))
-            at = random.randrange(len(good))
-            payload = random.choice((noise, good[:at], good[:at] + noise, b"[" * 5000, b'{"rows":null}', b""))
-            batch.append(house.say(random.choice(topics).format(name, name), payload))
-        sent += len(batch)
+    source, known = noise(7), len(house.service.gateways._online)
+    for sent in range(1000, GARBAGE + 1, 1000):
+        batch = [house.say(topic, payload) for topic, payload in islice(source, 1000)]
         house.now += 1
-        house.service.turn([*batch, house.heard(sent)])
-    assert len(house.acknowledged) == GARBAGE + -(-GARBAGE // 1000)  # none is left with the broker
+        house.service.turn([*batch, house.heard(sent // 1000)])
+    good = GARBAGE // 1000
+    assert len(house.acknowledged) == GARBAGE + good  # none is left with the broker
+    assert house.acknowledged.count(None) >= good
     counts = house.service.vitals.counts
     reasons = {reason for (source, reason), number in counts.items() if source in ("proximity", "owntracks") and number}
     assert {"json", "shape", "topic"} <= reasons
     assert len(house.service._decoder._told) <= MOST_TOLD
     assert len(counts) < 100  # names of counters come from us, not from the sender
+    assert len(house.service.gateways._online) == known + 1  # and so do those of gateways
+    assert covered(house) == [(good, good, ())]
+    house.stand(5, first=good + 1)
     assert house.service.inside("ada") == {("demo-store", "coffee-aisle")}

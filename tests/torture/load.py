@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -17,13 +18,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from proximity import wire
 from proximity.configuration import Configuration
+from tests.torture.record import Mark, Received, Record, Redeemed, Row
 
 EVERY = 0.2  # s between messages of a gateway: five times a real one's pace
 STALLED = 2.0  # s without a word of the service after which all that is not covered is sent again
 WINDOW = 200  # messages beyond the mark
 STAY = 6.0  # s that a shopper stands in a zone
-
-Row = tuple[str, str, int]  # device, anchor, ms
+STRAY = 0.2  # of the gateways elsewhere hear a tag too
 
 
 @dataclass
@@ -42,6 +43,10 @@ class Gateway:
     @property
     def topic(self) -> str:
         return wire.gateway_topic(self.site, self.name, "sightings")
+
+    @property
+    def key(self) -> Mark:
+        return self.site, self.name, self.boot
 
 
 class Load(threading.Thread):
@@ -65,11 +70,12 @@ class Load(threading.Thread):
         self._lock = threading.Lock()
         self._halt = threading.Event()
         self.gateways = {name: Gateway(site.id, name, f"torture-{seed}") for name in self._zone_of}
-        self.rows: set[Row] = set()  # of every message a gateway made
+        self.rows: dict[Row, tuple[Mark, int]] = {}  # of every message a gateway made
         self.told: set[tuple[str, int]] = set()  # (phone, s) that the broker confirmed
         self._waiting: dict[int, tuple[str, int]] = {}
         self._confirmed: deque[int] = deque()
-        self.offers: Counter[str] = Counter()  # as the shoppers' app received them
+        self.offers: dict[str, Received] = {}  # as the shoppers' app received them
+        self._times: Counter[str] = Counter()
         self._up, self._phone, self._app = (
             self._client(name) for name in ("torture-up", "torture-phone", "torture-app")
         )
@@ -96,11 +102,13 @@ class Load(threading.Thread):
 
     def _on_message(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if client is self._app:
-            offer = json.loads(message.payload)
-            if not offer.get("withdrawn"):
-                self.offers[offer["id"]] += 1
+            offer = wire.decode(wire.OfferMessage, bytes(message.payload))
+            if not offer.withdrawn:
+                shopper = message.topic.split("/")[3]
+                self.offers.setdefault(offer.id, Received(shopper, offer.title, offer.body, offer.created / 1000))
+                self._times[offer.id] += 1
             return
-        acked = wire.decode(wire.AckedMessage, message.payload)
+        acked = wire.decode(wire.AckedMessage, bytes(message.payload))
         with self._lock:
             gateway = self.gateways[message.topic.split("/")[3]]
             if acked.boot == gateway.boot and acked.seq > gateway.mark:
@@ -139,14 +147,15 @@ class Load(threading.Thread):
             rows = []
             for tag in self._tags:
                 near = self._where[tag] == self._zone_of[name]
-                if near or self._random.random() < 0.3:
+                if near or self._random.random() < STRAY:
                     level = round(self._random.gauss(-58.0 if near else -80.0, 2.0), 1)
                     rows.append(wire.Row(tag, now, level, 3))
             with self._lock:
                 gateway.seq += 1
                 message = wire.SightingsMessage(gateway.boot, gateway.seq, "synced", rows, sent=now)
                 gateway.spool[gateway.seq] = wire.encode(message)
-                self.rows.update((row.device, f"{gateway.site}/{name}", now) for row in rows)
+                anchor = f"{gateway.site}/{name}"
+                self.rows.update(((row.device, anchor, now), (gateway.key, gateway.seq)) for row in rows)
 
     def _report(self, second: int) -> None:
         lat, lon = self._place
@@ -186,6 +195,17 @@ class Load(threading.Thread):
         self.pump()
         with self._lock:
             return not self._waiting and not any(gateway.spool for gateway in self.gateways.values())
+
+    def record(self, redeemed: Mapping[str, Redeemed], kills: int) -> Record:
+        """What the ledger is held against. After `close`."""
+        marks = {gateway.key: gateway.mark for gateway in self.gateways.values()}
+        return Record(self.rows, marks, frozenset(self.told), self.offers, self._times, redeemed, kills)
+
+    def progress(self) -> str:
+        """For who watches."""
+        open_ = sum(len(gateway.spool) for gateway in self.gateways.values())
+        sent = f"{len(self.rows):,} rows sent, {open_} messages not covered, {len(self.told):,} positions confirmed"
+        return f"{sent}, {len(self.offers):,} offers received"
 
     def close(self) -> None:
         """Hang up."""
