@@ -12,7 +12,7 @@ from proximity.store.database import Store
 from rules.decide import Facts, Verdict, decide
 from rules.occurrence import Happening, Occurrence
 from rules.offers import Used
-from rules.ruleset import RuleSet
+from rules.ruleset import Candidates, RuleSet
 
 
 class Decider:
@@ -26,6 +26,7 @@ class Decider:
     def use(self, ruleset: RuleSet, registry: Registry, given: Sequence[Value] = ()) -> None:
         """Rules, people and the folder's values to go by from now on."""
         self._ruleset, self._registry = ruleset, registry
+        self._channels: dict[str, frozenset[str]] = {}  # by shopper, as asked for so far
         self.context.use(given, ruleset.catalog.attributes)
 
     def decide(
@@ -34,46 +35,48 @@ class Decider:
         """All verdicts of a batch. What one transition sends counts against the limits of the next. `inside`: (site,
         zone) pairs in which a shopper is now."""
         verdicts: list[Verdict] = []
-        wanted = {t.shopper for t in transitions if self._ruleset.candidates(t).rules}
-        if not wanted:
+        heard = [(one, found) for one in transitions if (found := self._ruleset.candidates(one)).rules]
+        if not heard:
             return verdicts
-        since = now - self._ruleset.history_window()
+        wanted = {one.shopper for one, _ in heard}
+        window = self._ruleset.history_window()
         sent: dict[str, list[Sent]] = {shopper: [] for shopper in wanted}
-        for one in history.sends(self._store, wanted, since):
+        for one in history.sends(self._store, wanted, now - window) if window else ():
             sent[one.shopper].append(one)
         self.context.prepare(wanted, now)
-        gone = self._gone(transitions, wanted)
-        for transition in transitions:
-            if transition.shopper not in wanted:
-                continue
+        gone = self._gone(heard, wanted)
+        for transition, candidates in heard:
             shopper = transition.shopper
             facts = Facts(
                 now=now,
                 shopper=self._registry.shoppers.get(shopper),
                 history=sent[shopper],
-                reachable=reachable(self._registry.carried_by(shopper), self._routes),
+                reachable=self._reached(shopper),
                 attributes=self.context.of(transition.site, shopper, now),
                 spent=gone.spent,
                 held=gone.held.get(shopper, {}),
                 coupon_key=self._key,
                 inside=frozenset(inside(shopper)) if isinstance(transition, Occurrence) else frozenset(),
             )
-            for verdict in decide(self._ruleset, transition, facts):
+            for verdict in decide(self._ruleset, transition, facts, candidates):
                 verdicts.append(verdict)
-                if verdict.counted is not None:
-                    sent[shopper].append(verdict.counted)
+                if (counted := verdict.counted) is not None:
+                    sent[shopper].append(counted)
                 if verdict.coupon is not None:
                     gone.take(verdict.coupon)
         return verdicts
 
-    def _gone(self, transitions: Sequence[Happening], wanted: set[str]) -> "_Gone":
-        """What is gone of the budgets and coupons that these transitions may ask for."""
-        giving = {
-            rule.id
-            for transition in transitions
-            for rule in self._ruleset.candidates(transition).rules
-            if rule.offer is not None and rule.offer.coupon is not None
-        }
+    def _reached(self, shopper: str) -> frozenset[str]:
+        """The channels by which the shopper can be reached."""
+        found = self._channels.get(shopper)
+        if found is None:
+            found = self._channels[shopper] = reachable(self._registry.carried_by(shopper), self._routes)
+        return found
+
+    def _gone(self, heard: Sequence[tuple[Happening, Candidates]], wanted: set[str]) -> "_Gone":
+        """What is gone of the budgets and coupons that these may ask for."""
+        rules = {rule.id: rule for _, candidates in heard for rule in candidates.rules}
+        giving = {rule.id for rule in rules.values() if rule.offer is not None and rule.offer.coupon is not None}
         if not giving:
             return _Gone({}, {})
         spent = {rule: Used(*used) for rule, used in budgets.used(self._store, giving).items()}

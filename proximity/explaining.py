@@ -15,7 +15,7 @@ from proximity.presence.probe import BACK, CLOCK, WATCH, Seen, Story, look
 from proximity.presence.why import Clock, why
 from proximity.site.ids import parse_device_id
 from proximity.site.model import Site
-from proximity.store import history, observations, people
+from proximity.store import history, observations, packing, people
 from proximity.store.database import Store
 
 AGREE = 1.0  # s by which a transition told again may differ from the one in the store: the order of late packets
@@ -55,7 +55,7 @@ def explain(store: Store, sites: Sequence[Site], name: str, at: float, watch: fl
         raise UnexplainedError(f"observations are kept from {clock(kept[0])} to {clock(kept[1])}, not of {when}{late}")
     shopper = observations.owner(store, device, at) or ""
     rows, states = observations.load(store, shopper, at - BACK, at)
-    story = observations.story(rows, states)
+    story = packing.story(rows, states)
     if device not in story.batch.devices:
         raise UnexplainedError(
             f"nothing was observed of {device} in the hour before {clock(at)}; "

@@ -8,7 +8,7 @@ import structlog
 
 from proximity.configuration import Configuration, catalog_of
 from proximity.presence.approach import Reaches
-from proximity.presence.ledger import Thresholds
+from proximity.presence.dwells import Thresholds
 from proximity.site.model import Site, Zone
 from proximity.store import fences
 from proximity.store.database import Store

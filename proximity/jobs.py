@@ -1,4 +1,4 @@
-"""Work that goes by the clock: old history is purged, coupons end."""
+"""Work that goes by the clock: old history is purged, coupons end, free memory is given back."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from proximity.collecting import give_back
 from proximity.store import coupons, retention
 from proximity.store.database import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
 PURGE_EVERY = 3600.0  # s
+GIVE_BACK_EVERY = 60.0  # s
 SETTLE_EVERY = 5.0  # s; so long after its end a coupon's share is back in the budget
 
 
@@ -24,6 +26,7 @@ def housekeeping(
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None})
     scheduler.add_job(purge, "interval", [store, keep, clock, keep_observations], seconds=PURGE_EVERY, id="purge")
     scheduler.add_job(settle_coupons, "interval", [store, clock], seconds=SETTLE_EVERY, id="coupons")
+    scheduler.add_job(give_back, "interval", seconds=GIVE_BACK_EVERY, id="memory")
     scheduler.start()
     try:
         yield scheduler

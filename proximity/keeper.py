@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from proximity.errors import BadMessage
-from proximity.model import Transition, Visit, derive_id
+from proximity.model import Transition, Visit, child_id
 from proximity.presence import checkpoint as states
 from proximity.presence.engine import Step
 from proximity.presence.journal import Recorded, Replay
@@ -221,7 +221,7 @@ def _ended(visit: Visit, zones: set[tuple[str, str]], now: float) -> tuple[Trans
     cause = "zone_changed" if (visit.site, visit.zone) in zones else "zone_removed"
     at = max(now, visit.last_seen)
     left = Transition(
-        id=derive_id(visit.id, "exit", ""),
+        id=child_id(visit.id, "exit", ""),
         kind="exit",
         cause=cause,
         site=visit.site,

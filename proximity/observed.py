@@ -13,13 +13,13 @@ from proximity.presence.dictionaries import Translation
 from proximity.presence.engine import Engine
 from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
 from proximity.presence.probe import Said, State, chosen, within
-from proximity.store.observations import Kept, pack
+from proximity.store.packing import Kept, only, pack
 
 log = structlog.get_logger(__name__)
 
 EVERY = 10.0  # s between writes: a row with ten seconds costs little more than a row with one
 MOST_ROWS = 500_000  # observations that wait at the most: 20 MB
-MOST_DEVICES = 5_000  # that are kept at a time: 20 µs and 300 bytes each to pack and store, so 1 % of a core
+MOST_DEVICES = 20_000  # that are kept at a time: some µs and 150 bytes each to pack and store, so 1 % of a core
 
 
 class Observed:
@@ -48,7 +48,7 @@ class Observed:
         self._crowd.add(batch)
         self._bits = max(self._bits, self._needed(len(batch.used())))
         past = engine.watermark
-        batch = self._share(within(batch, past - LATE_SIGHTING, past - LATE_FIX, now + FUTURE)).compact()
+        batch = self._share(within(batch, past - LATE_SIGHTING, past - LATE_FIX, now + FUTURE))
         rows = len(batch.sightings) + len(batch.fixes) + len(words) + len(states)
         if not rows:
             return
@@ -67,7 +67,7 @@ class Observed:
         """Everything that waits, for the next commit."""
         bits, self._bits = self._bits, self._needed(self._crowd.leave())
         if self._bits > bits:
-            self._batches = [self._share(batch).compact() for batch in self._batches]
+            self._batches = [self._share(batch) for batch in self._batches]
             log.warning("too many devices to keep what was observed of all", kept=f"one of {1 << self._bits}")
         kept, states = [*self._packed, *pack(self._batches, self._said)], self._states
         self._batches, self._said, self._states, self._packed, self._rows = [], [], [], [], 0
@@ -76,7 +76,8 @@ class Observed:
     def forget(self, shopper: str) -> None:
         """Drop what waits of a shopper."""
         kept, states = self.flush()
-        self._packed, self._states = [one for one in kept if one.shopper != shopper], states
+        rest = (only(one, lambda name: name != shopper) for one in kept)
+        self._packed, self._states = [one for one in rest if one is not None], states
         self._rows = len(self._packed) + len(states)
 
     def _needed(self, devices: int) -> int:

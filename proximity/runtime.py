@@ -15,10 +15,11 @@ from proximity.api.app import create_app
 from proximity.api.context import ApiContext
 from proximity.api.server import ApiServer, check_address
 from proximity.clock import system_clock
-from proximity.collecting import collect_seldom
+from proximity.collecting import collect_seldom, share_heaps
 from proximity.configuration import Configuration
 from proximity.data_folder import data_folder
 from proximity.delivery.channel import Channel
+from proximity.delivery.clearing import StoredPresence
 from proximity.delivery.inbox import InboxChannel
 from proximity.delivery.mqtt import MqttChannel
 from proximity.delivery.owntracks import OwnTracksChannel
@@ -87,6 +88,7 @@ def running(
     settings: Settings, configuration: Configuration, clock: Callable[[], float] = system_clock
 ) -> Iterator[Running]:
     """A service from start to stop. ProximityError, with what to do, when a part cannot start."""
+    share_heaps()
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_folder(settings.data))
         check_address(settings.http_host, settings.http_port)  # before anything is started that would have to end again
@@ -120,7 +122,7 @@ def running(
             webhook = WebhookChannel(secret, clock)
             channels.append(webhook)
             ways.append(DeskWebhook(webhook, settings.webhook_url))
-        worker = OutboxWorker(store, channels, service, clock, feed=feed)
+        worker = OutboxWorker(store, channels, StoredPresence(store), clock, feed=feed)
         desks = Desks(store, ways, clock)
         service.gateways.writer, service.on_offers = link, desks.waking(worker.wake)
 

@@ -34,9 +34,10 @@ from proximity.keeper import Keeper
 from proximity.model import Device, Whereabouts
 from proximity.observed import Observed
 from proximity.presence.approach import Reaches
+from proximity.presence.dwells import Thresholds
 from proximity.presence.engine import Step
 from proximity.presence.journal import Recorded
-from proximity.presence.ledger import Thresholds
+from proximity.presence.locator import TICK
 from proximity.presence.visits import Event
 from proximity.reacting import Reaction, Reactor
 from proximity.registry import Registry
@@ -262,10 +263,6 @@ class Service:
         with self.lock:
             return set(self._engine.inside(shopper))
 
-    def in_store(self, shopper: str, site: str) -> bool:
-        """Whether the shopper is in any zone of the site."""
-        return any(where == site for where, _zone in self.inside(shopper))
-
     def device(self, device_id: str) -> Device | None:
         """A registered device, whether its shopper agreed or not."""
         return self.registry.devices.get(device_id)
@@ -387,7 +384,7 @@ class Service:
         while not self._stopping.is_set():
             # While a turn runs, messages gather: batches grow with the load by themselves. When turns are short, the
             # first message waits for others as long as the last turn took, so that half of the time is spent waiting.
-            messages, until = self.inbox.take(IDLE_WAIT, gather)
+            messages, until = self.inbox.take(IDLE_WAIT, gather, within=self._to_tick())
             began = time.monotonic()
             try:
                 self.turn(messages, until)
@@ -401,6 +398,11 @@ class Service:
             gather = min(time.monotonic() - began, LONGEST_GATHER)
             self.vitals.turns += 1
             self._tell_whereabouts()
+
+    def _to_tick(self) -> float:
+        """Seconds until presence can look again: nobody shall wait longer for what that brings."""
+        seen = self.clock() - self._reorder
+        return (math.floor(seen / TICK) + 1) * TICK - seen
 
     def _fail(self, error: ProximityError) -> None:
         if not self._stopping.is_set():

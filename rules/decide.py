@@ -9,12 +9,12 @@ from typing import Any
 
 from msgspec import structs
 
-from proximity.model import Coupon, Decision, Offer, Sent, Stage, derive_id
+from proximity.model import Coupon, Decision, Offer, Sent, Stage, child_id
 from rules.experiments import HOLDOUT_REASON
 from rules.moment import Facts, Moment
 from rules.occurrence import Happening
 from rules.offers_stage import NOTHING, Effects, effects
-from rules.ruleset import Rule, RuleSet
+from rules.ruleset import Candidates, Rule, RuleSet
 from rules.stages import AFTER, BEFORE, choose_language, walk
 
 __all__ = ["Facts", "Verdict", "choose_language", "decide"]
@@ -54,13 +54,16 @@ class Verdict:
         return None
 
 
-def decide(ruleset: RuleSet, transition: Happening, facts: Facts) -> list[Verdict]:
-    """One verdict for every rule that listens to what happened, in the order of rule ids.
+def decide(
+    ruleset: RuleSet, transition: Happening, facts: Facts, candidates: Candidates | None = None
+) -> list[Verdict]:
+    """One verdict for every rule that listens to what happened, in the order of rule ids. `candidates`: what
+    `ruleset.candidates` says of it, where that was asked already.
 
     The same arguments always give the same verdicts. An offer sent by one rule counts against the limits of the next;
     rules go by priority, then by id. No rule listens at a site or zone that the catalog does not hold.
     """
-    candidates = ruleset.candidates(transition)
+    candidates = ruleset.candidates(transition) if candidates is None else candidates
     if not candidates.rules:
         return []
     moment = Moment(ruleset, candidates, transition, facts)
@@ -85,6 +88,8 @@ def decide(ruleset: RuleSet, transition: Happening, facts: Facts) -> list[Verdic
 
 def _ranked(rules: Sequence[Rule], moment: Moment) -> list[Rule]:
     """By priority, then by id; the rules of a group with scores change places among themselves, the highest first."""
+    if len(rules) < 2:
+        return list(rules)
     ranked = sorted(rules, key=lambda rule: (-rule.priority, rule.id))
     for group in {rule.group for rule in ranked if rule.score is not None}:
         seats = [i for i, rule in enumerate(ranked) if rule.group == group]
@@ -168,7 +173,7 @@ def _decision(
 ) -> Decision:
     transition = moment.transition
     return Decision(
-        derive_id(transition.id, rule.id),
+        child_id(transition.id, rule.id),
         transition.id,
         rule.id,
         transition.shopper,

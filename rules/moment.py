@@ -14,7 +14,7 @@ from rules.experiments import Holdout, bucket
 from rules.expressions import Expression, problem_text
 from rules.occurrence import Happening, Occurrence
 from rules.offers import Used
-from rules.ruleset import Candidates, Read, Rule, RuleSet
+from rules.ruleset import Candidates, Read, Rule, RuleSet, read_of
 from rules.schedule import local_time
 from rules.values import DAYS
 
@@ -62,6 +62,7 @@ class Moment:
         self._locals: dict[str, datetime] = {}
         self._readings: dict[str, str] = {}
         self._context: dict[str, Any] | None = None
+        self._singles: dict[str, Any] = {}
         self._open: tuple[bool | None] | None = None
 
     def asked_by(self, rule: Rule) -> Moment:
@@ -186,6 +187,12 @@ class Moment:
         """Whether the shopper is held out."""
         given = self.facts.holdouts.get(holdout.name)
         return holdout.holds(bucket(holdout.name, self.transition.shopper)) if given is None else given
+
+    def value(self, name: str) -> Any:
+        """One value by its name, as templates ask for it; None without one."""
+        if name not in self._singles:
+            self._singles[name] = self._collect((read_of(name),)).get(name)
+        return self._singles[name]
 
     def context(self) -> dict[str, Any]:
         """All values as templates see them: nested by namespace."""

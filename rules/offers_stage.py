@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from proximity.model import Cap, Claim, Coupon, Decision, Exposure, StaffMessage, Stage, derive_id
+from proximity.model import Cap, Claim, Coupon, Decision, Exposure, StaffMessage, Stage, child_id
 from rules.offers import CouponPlan, Used, coupon_values, make_coupon, show_amount
 
 if TYPE_CHECKING:
     from rules.moment import Moment
     from rules.ruleset import Rule
+    from rules.templates import Source
 
 DAY = 86400.0  # s; a coupon for which nothing else is said
 NO_COUPON = Stage("budget", True)
@@ -57,7 +58,7 @@ def budget(rule: Rule, moment: Moment) -> tuple[str | None, Stage]:
     moment.coupon = make_coupon(
         plan,
         limits,
-        decision=derive_id(moment.transition.id, rule.id),
+        decision=child_id(moment.transition.id, rule.id),
         rule=rule.id,
         shopper=moment.transition.shopper,
         site=moment.transition.site,
@@ -76,12 +77,30 @@ def ends(plan: CouponPlan, rule: Rule, moment: Moment) -> float:
     return (end if end.tzinfo else end.replace(tzinfo=moment.local(rule.clock).tzinfo)).timestamp()
 
 
-def words(rule: Rule, moment: Moment) -> Mapping[str, Any]:
-    """The values of a rule's texts: all values, and those of its coupon."""
-    context = moment.of(rule).context()
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The values of a rule's texts, and those of its coupon."""
+
+    values: Mapping[str, Any]
+
+    def value(self, name: str) -> Any:
+        """One of them."""
+        namespace, _, key = name.partition(".")
+        among = self.values.get(namespace)
+        return among.get(key) if isinstance(among, Mapping) else None
+
+    def context(self) -> Mapping[str, Any]:
+        """All of them."""
+        return self.values
+
+
+def words(rule: Rule, moment: Moment) -> Source:
+    """What a rule's texts are made from: all values, and those of its coupon."""
+    own_moment = moment.of(rule)
     plan = rule.offer.coupon if rule.offer is not None else None
     if plan is None:
-        return context
+        return own_moment
+    context = own_moment.context()
     own: dict[str, Any] = {}
     if moment.coupon is not None:
         end = datetime.fromtimestamp(moment.coupon.expires, moment.local(rule.clock).tzinfo)
@@ -89,7 +108,7 @@ def words(rule: Rule, moment: Moment) -> Mapping[str, Any]:
     stock = context.get("stock")
     if plan.sku is not None and isinstance(stock, Mapping) and plan.sku in stock:
         own["stock_left"] = stock[plan.sku]
-    return {**context, **own}
+    return Words({**context, **own})
 
 
 def effects(rule: Rule, moment: Moment, decision: Decision) -> Effects:
@@ -158,7 +177,7 @@ def _exposure(rule: Rule, moment: Moment, decision: Decision) -> Exposure:
 def _messages(rule: Rule, moment: Moment, decision: Decision) -> tuple[StaffMessage, ...]:
     return tuple(
         StaffMessage(
-            id=derive_id(decision.id, "staff", number),
+            id=child_id(decision.id, "staff", number),
             decision=decision.id,
             rule=rule.id,
             shopper=decision.shopper,

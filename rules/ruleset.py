@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from proximity.model import DwellThreshold, Transition
@@ -167,7 +167,7 @@ class RuleSet:
         object.__setattr__(self, "own_namespaces", own)
         readers = (rule for rule in self.by_id.values() if own and _roots(rule.attributes) & own.keys())
         object.__setattr__(self, "own_readers", frozenset(rule.id for rule in readers))
-        object.__setattr__(self, "all_reads", tuple(_read(name) for name in sorted(self.catalog.attributes.types)))
+        object.__setattr__(self, "all_reads", tuple(read_of(name) for name in sorted(self.catalog.attributes.types)))
         for rule in sorted(self.by_id.values(), key=lambda rule: rule.id):
             trigger = rule.trigger
             if isinstance(trigger, Trigger):
@@ -246,6 +246,10 @@ class RuleSet:
 
     def history_window(self) -> float:
         """Seconds of sent offers that the limits need to see; 0 when there are none."""
+        return self._window
+
+    @cached_property
+    def _window(self) -> float:
         return max((limit.reach for rule in self.by_id.values() for limit in rule.limits), default=0.0)
 
     def candidates(self, happening: Happening) -> Candidates:
@@ -327,14 +331,16 @@ def event_values(event: Occurrence) -> dict[str, Any]:
 def _candidates(rules: Iterable[Rule]) -> Candidates:
     found = {rule.id: rule for rule in rules}
     names = {name for rule in found.values() for name in rule.attributes}
-    return Candidates(tuple(found[name] for name in sorted(found)), tuple(_read(name) for name in sorted(names)))
+    return Candidates(tuple(found[name] for name in sorted(found)), tuple(read_of(name) for name in sorted(names)))
 
 
 def _roots(names: Iterable[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def _read(name: str) -> Read:
+@cache
+def read_of(name: str) -> Read:
+    """Where the value of an attribute comes from."""
     if name in BUILT_IN or name in SOMETIMES:
         return name, None, None
     namespace, _, key = name.partition(".")

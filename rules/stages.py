@@ -22,6 +22,7 @@ Answer = tuple[str | None, Stage]  # reason code, or None for yes
 NOT_QUIET: Answer = (None, Stage("quiet", True))
 SERVICE_HAS_NO_QUIET: Answer = (None, Stage("quiet", True, "a service rule has no quiet hours"))
 NO_EXPERIMENT: Answer = (None, Stage("experiment", True))
+NO_CONDITIONS: Answer = (None, Stage("conditions", True))
 NO_WINDOW: Answer = (None, Stage("windows", True))
 
 
@@ -87,6 +88,8 @@ _HERE = {"inside": "inside the zone", "store": "in the store", "anywhere": "ther
 
 def _conditions(rule: Rule, moment: Moment) -> Answer:
     conditions = rule.conditions
+    if conditions.where is None:
+        return NO_CONDITIONS
     own = moment.asked_by(rule)
     values = own.seen(conditions.attributes)
     no = judge(conditions, own)
@@ -181,7 +184,7 @@ def _render(rule: Rule, moment: Moment) -> Answer:
     assert moment.facts.shopper is not None
     values = words(rule, moment)
     try:
-        moment.tasks = tuple(task.text.render(values) for task in rule.tasks)
+        moment.tasks = tuple(task.text.say(values) for task in rule.tasks)
     except RenderFailed as problem:
         return "render_failed", Stage("render", False, str(problem), where=rule.tasks[0].where)
     if not rule.say:
@@ -193,7 +196,7 @@ def _render(rule: Rule, moment: Moment) -> Answer:
     try:
         for part, template in (("title", message.title), ("body", message.body), ("url", message.url)):
             if template is not None:
-                said[part] = template.render(values)
+                said[part] = template.say(values)
                 if not said[part]:
                     raise RenderFailed(f"the {part} is empty")
         if message.url is not None and not said["url"].startswith(("https://", "http://")):

@@ -8,8 +8,8 @@ offer: half a sentence is never sent.
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from liquid import BoundTemplate, Environment, RenderContext
 from liquid.ast import ConditionalBlockNode, Node
@@ -23,6 +23,7 @@ from liquid.undefined import FalsyStrictUndefined, is_undefined
 
 from proximity.document import did_you_mean
 from rules.attributes import Attributes
+from rules.filling import SINGLE, fill
 from rules.scan import Fault, unknown_attribute
 from rules.values import words
 
@@ -38,10 +39,6 @@ _FILTERS = words(
 _NUMBER_FILTERS = words("abs at_least at_most ceil divided_by floor minus modulo plus round times")
 _CONDITIONALS = (IfNode, UnlessNode, ConditionalBlockNode, CaseNode, MultiExpressionBlockNode)
 _SINGLE_BRACE = re.compile(r"(?<!\{)\{\s*([a-z_]+(?:\.[a-z0-9_]+)+)\s*\}(?!\})")
-# An output of one value, with a text as its default or without one.
-_SIMPLE = re.compile(
-    r"""\{\{-?\s*(?P<path>[a-z]\w*\.[a-z]\w*)\s*(?:\|\s*default:\s*(?P<default>"[^"{}]*"|'[^'{}]*')\s*)?-?\}\}"""
-)
 
 
 class _Sandbox(Environment):
@@ -91,6 +88,12 @@ class Template:
 
     text: str
     plain: bool = False  # the text stands for itself
+    simple: bool = field(default=False, compare=False)  # it only puts single values into its text
+
+    def say(self, source: "Source") -> str:
+        """As `render`, and asks for no more values than it needs."""
+        said = fill(self.text, source.value) if self.simple else None
+        return self.render({} if self.plain else source.context()) if said is None else said
 
     def render(self, values: Mapping[str, Any]) -> str:
         """The text, stripped. RenderFailed with a sentence when it cannot be said in full."""
@@ -102,6 +105,18 @@ class Template:
             raise RenderFailed(_first_line(error)) from None
         except (ArithmeticError, TypeError, ValueError, RecursionError) as error:
             raise RenderFailed(str(error)) from None
+
+
+class Source(Protocol):
+    """Where values come from: one by one, or all of them nested by namespace."""
+
+    def value(self, name: str) -> Any:
+        """That of `<namespace>.<key>`; None without one."""
+        ...
+
+    def context(self) -> Mapping[str, Any]:
+        """All."""
+        ...
 
 
 @functools.lru_cache(maxsize=16_384)  # a parsed template takes about 10 kB, and only some of all rules ever fire
@@ -128,7 +143,7 @@ def check_template(text: str, attributes: Attributes, certain: frozenset[str]) -
     if "{" not in text and "}" not in text:
         return Template(text, plain=True), []
     simple = _check_simple(text, attributes, certain)
-    return check_any(text, attributes, certain) if simple is None else (Template(text), simple)
+    return check_any(text, attributes, certain) if simple is None else (Template(text, simple=True), simple)
 
 
 def _check_simple(text: str, attributes: Attributes, certain: frozenset[str]) -> list[Fault] | None:
@@ -136,10 +151,10 @@ def _check_simple(text: str, attributes: Attributes, certain: frozenset[str]) ->
 
     None: it has something else in it, and only the parser knows.
     """
-    if "{" in (rest := _SIMPLE.sub("", text)) or "}" in rest:
+    if "{" in (rest := SINGLE.sub("", text)) or "}" in rest:
         return None
     faults = []
-    for match in _SIMPLE.finditer(text):
+    for match in SINGLE.finditer(text):
         name = match["path"]
         kind = attributes.types.get(name)
         if kind is None or kind.shape != "scalar":

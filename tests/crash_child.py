@@ -8,7 +8,7 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from proximity.delivery.worker import OutboxWorker
@@ -43,11 +43,8 @@ class Ledger:
 class Everywhere:
     """Ada is wherever she should be."""
 
-    def inside(self, shopper: str) -> set[tuple[str, str]]:
-        return {("lyon", "coffee")}
-
-    def in_store(self, shopper: str, site: str) -> bool:
-        return True
+    def zones_of(self, shoppers: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+        return {shopper: {("lyon", "coffee")} for shopper in shoppers}
 
 
 @contextmanager

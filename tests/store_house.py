@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from proximity.model import (
@@ -17,11 +18,12 @@ from proximity.model import (
     Visit,
     derive_id,
 )
+from proximity.observations import Batch, Fixes, Sightings
 from proximity.store import tables
 from proximity.store.commit import GatewayOffset, Outcome
 from proximity.store.database import Store
-from proximity.store.observations import Kept
 from proximity.store.outbox import Delivery
+from proximity.store.packing import Kept, pack
 from rules.offers_codes import code
 
 NOW = 1_764_155_040.0
@@ -148,6 +150,13 @@ def to(of: Offer, *channels: str) -> list[Delivery]:
     return [Delivery.of(of, channel, f"{channel}-of-{of.shopper}") for channel in channels]
 
 
+def observed(device: str, shopper: str, *times: float) -> list[Kept]:
+    """One fix at each of these moments, as it is kept."""
+    number = len(times)
+    fixes = Fixes(np.array(times), np.zeros(number, np.int32), *np.full((3, number), 5.0))
+    return pack([Batch((device,), (shopper,), (), Sightings(), fixes)])
+
+
 def story(
     shopper: str = "ada",
     zone: str = "coffee",
@@ -171,7 +180,7 @@ def story(
         exposures=[exposure(decided)],
         staff=[word(decided)],
         late=[Late(f"app:{shopper}", shopper, started - 900.0, lat=45.76, lon=4.83)],
-        observations=[Kept(f"app:{shopper}", shopper, started - 10.0, started, b"packed")],
+        observations=observed(f"app:{shopper}", shopper, started - 10.0, started),
         offsets=[GatewayOffset("lyon", "shelf-1", "boot-1", seq=round(started - NOW) + 1, messages=1, rows=20)],
         at=made.created,
     )

@@ -14,7 +14,7 @@ from proximity.api.counts import count
 from proximity.api.security import COOKIE
 from proximity.model import Device, Fix, Whereabouts
 from proximity.observations import Batch
-from proximity.store import observations, outbox, people
+from proximity.store import observations, outbox, packing, people
 from tests.api_house import MARAIS, NOON, TOKEN, House, call, condition
 
 API = "/api/v1"
@@ -453,7 +453,7 @@ def test_why_a_device_was_where_it_was(house: House, app: FastAPI) -> None:
     fixes = [Fix("app:ada", 48.8571, 2.3561, NOON + second, 8.0) for second in range(20)]
     rows = Batch.of(fixes=fixes, owners={"app:ada": "ada"})
     with house.store.begin() as connection:
-        observations.put(house.store, connection, observations.pack([rows]))
+        observations.put(house.store, connection, packing.pack([rows]))
     answer = call(app, "GET", f"{API}/presence/explain?device=app:ada&at={NOON + 10:.0f}", operator=True).json()
     assert answer["seen"]["shopper"] == "ada"
     assert answer["sentences"][0].startswith("Entered car-park at 12:04:00: a position 45 m inside")

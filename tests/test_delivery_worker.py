@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,16 @@ import pytest
 
 from proximity.delivery import worker as workers
 from proximity.delivery.channel import RetryLaterError
+from proximity.delivery.clearing import Clearing
 from proximity.delivery.worker import OutboxWorker, RetryPolicy
 from proximity.errors import DeliveryError
 from proximity.feed import Feed
 from proximity.model import Offer
-from proximity.store import offers, outbox, people, tables
+from proximity.store import offers, outbox, people, settling, tables
 from proximity.store.commit import commit
 from proximity.store.database import Store, StoreError
 from proximity.store.outbox import Delivery
+from proximity.store.settling import Result, Settled
 from tests.conftest import wait_until
 from tests.store_house import NOW, ending, rows, story
 
@@ -65,11 +67,8 @@ class Where:
     def __init__(self, *places: tuple[str, str]) -> None:
         self.places = set(places)
 
-    def inside(self, shopper: str) -> set[tuple[str, str]]:
-        return self.places
-
-    def in_store(self, shopper: str, site: str) -> bool:
-        return any(one == site for one, _ in self.places)
+    def zones_of(self, shoppers: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+        return dict.fromkeys(shoppers, self.places)
 
 
 class Heard(Feed):
@@ -314,7 +313,8 @@ def test_an_erased_shopper_gets_nothing(store: Store) -> None:
     worker = made(store, channel)
     (row,) = outbox.due(store, NOW + 5)
     people.erase(store, "ada")
-    assert worker._attempt(channel, row, lambda: NOW + 5, time.monotonic()).result == "gone"
+    clearing = Clearing(store, Where(COFFEE), "me", [row], time.monotonic())
+    assert worker._attempt(channel, row, clearing, lambda: NOW + 5).result == "gone"
     assert worker.run_once(NOW + 5) == 0
     assert channel.sent == []
 
@@ -397,14 +397,14 @@ def test_a_store_that_refuses_for_a_while_makes_no_offer_come_twice(
 ) -> None:
     monkeypatch.setattr(workers, "STORE_RETRY", 0.01)
     refusals = [StoreError("disk full", temporary=True)] * 3
-    record = outbox.mark_sent
+    record = settling.record
 
-    def full(store: Store, handed: dict[str, float]) -> None:
+    def full(store: Store, results: Sequence[Result]) -> list[Settled]:
         if refusals:
             raise refusals.pop()
-        record(store, handed)
+        return record(store, results)
 
-    monkeypatch.setattr(outbox, "mark_sent", full)
+    monkeypatch.setattr(settling, "record", full)
     channel = Channel("mqtt")
     offer = queued(store)
     running(made(store, channel))
@@ -417,14 +417,14 @@ def test_a_store_that_cannot_be_read_is_asked_again(
 ) -> None:
     monkeypatch.setattr(workers, "STORE_RETRY", 0.01)
     refusals = [StoreError("locked", temporary=True)] * 3
-    clear = outbox.clearance
+    clear = outbox.clearances
 
-    def locked(store: Store, one: str) -> outbox.Clearance | None:
+    def locked(store: Store, ids: Collection[str]) -> dict[str, outbox.Clearance]:
         if refusals:
             raise refusals.pop()
-        return clear(store, one)
+        return clear(store, ids)
 
-    monkeypatch.setattr(outbox, "clearance", locked)
+    monkeypatch.setattr(outbox, "clearances", locked)
     channel = Channel("mqtt")
     queued(store)
     running(made(store, channel))

@@ -119,3 +119,10 @@ def test_a_full_house_is_told_to_who_asks_over_http() -> None:
     inbox.put(message(0))
     with pytest.raises(BadMessage, match="busy"):
         inbox.submit("app/ada", b"{}", NOW, timeout=0.0).result(60)
+
+
+def test_who_waits_for_company_keeps_an_appointment() -> None:
+    inbox = Inbox()
+    inbox.put(Inbound("a", b"1", 0.0))
+    assert [one.topic for one in inbox.take(9e9, gather=9e9, within=0.0).messages] == ["a"]
+    assert inbox.take(9e9, gather=9e9, within=0.01).messages == []

@@ -31,7 +31,7 @@ def test_a_busy_database_is_tried_again_next_time(store: Store, monkeypatch: pyt
 
 def test_the_job_is_scheduled_while_the_service_runs(store: Store) -> None:
     with jobs.housekeeping(store, 1.0, lambda: NOW) as scheduler:
-        assert sorted(job.id for job in scheduler.get_jobs()) == ["coupons", "purge"]
+        assert sorted(job.id for job in scheduler.get_jobs()) == ["coupons", "memory", "purge"]
     assert not scheduler.running
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proximity.errors import BadMessage
-from proximity.model import DwellThreshold, Fix, Sighting, derive_id
+from proximity.model import DwellThreshold, Fix, Sighting, child_id, dated_id
 from proximity.observations import Batch, Sightings
 from proximity.presence import checkpoint
 from proximity.presence.engine import Engine
@@ -17,10 +17,10 @@ from tests.presence_shop import INDOOR, LON, PHONE, T0, TAG, batch, circle, fix,
 def test_ids_are_derived_from_what_caused_them() -> None:
     engine = Engine([shop()], {("shop", "door"): frozenset({DwellThreshold(5.0)})})
     enter, dwell, exit_ = run(engine, 60, heard("door", 0, 8)).transitions
-    assert enter.visit == derive_id("shop", "door", "ada", round(enter.started * 1000))
-    assert enter.id == derive_id(enter.visit, "enter", "")
-    assert dwell.id == derive_id(enter.visit, "dwell", 5.0)
-    assert exit_.id == derive_id(enter.visit, "exit", "")
+    assert enter.visit == dated_id(round(enter.started * 1000) / 1000, "shop", "door", "ada")
+    assert enter.id == child_id(enter.visit, "enter", "")
+    assert dwell.id == child_id(enter.visit, "dwell", 5.0)
+    assert exit_.id == child_id(enter.visit, "exit", "")
     assert (enter.started, enter.at, enter.observed) == (T0, T0 + 1, T0 + 1)
 
 
@@ -202,7 +202,6 @@ def _crowd(rows: int, start: float) -> Batch:
             (n % 2000).astype(np.int32),
             (n // 2000 % 3).astype(np.int32),
             rng.uniform(-110, -100, rows),
-            np.full(rows, np.nan),
         ),
     )
 

@@ -21,8 +21,8 @@ from proximity.observed import EVERY, Observed
 from proximity.presence.engine import Engine
 from proximity.presence.probe import Said, Seen, State, Story, look
 from proximity.presence.why import why
-from proximity.store import history, observations, people, retention
-from proximity.store.observations import Kept, pack, story
+from proximity.store import history, observations, packing, people, retention
+from proximity.store.packing import lump_of, only, pack, story
 from tests.presence_shop import INDOOR, PHONE, T0, TAG, batch, circle, fix, heard, run, shop, told
 from tests.test_service import START, House
 
@@ -177,12 +177,36 @@ def rows_of(one: Batch) -> list[tuple[object, ...]]:
 def test_what_is_packed_is_what_comes_out(parts: list[list[Sighting | Fix]]) -> None:
     batches = [batch(part) for part in parts]
     kept = pack(batches)
-    assert len({one.device for one in kept}) == len(kept)
+    assert len({one.lump for one in kept}) == len(kept)
     again = story(kept).batch
     assert rows_of(again) == sorted((row for one in batches for row in rows_of(one)), key=repr)
     for one in kept:
-        mine = [row.at for part in parts for row in part if row.device == one.device]
+        assert {lump_of(name) for name in one.shoppers()} == {one.lump}
+        told = story([one]).batch
+        mine = [row.at for part in parts for row in part if row.device in told.devices]
         assert (one.begins, one.ends) == pytest.approx((min(mine), max(mine)), abs=0.001)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(sightings | fixes, max_size=20), max_size=4))
+def test_what_is_kept_of_a_shopper_is_taken_out_whole(parts: list[list[Sighting | Fix]]) -> None:
+    batches = [batch(part) for part in parts]
+    said = [Said(PHONE, "ada", "shop/park", True, T0 + 1.5), Said("app:bob", "bob", "shop/park", True, T0 + 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "LUMPS", 1)  # all in one
+        kept = pack(batches, said)
+    for shopper in ("ada", "bob"):
+        mine = [part for one in kept if (part := only(one, shopper.__eq__)) is not None]
+        others = [part for one in kept if (part := only(one, shopper.__ne__)) is not None]
+        assert {name for one in mine for name in one.shoppers()} == {shopper}
+        assert all(shopper not in one.shoppers() and shopper.encode() not in one.data for one in others)
+        assert len(story(mine).said) == len(story(others).said) == 1
+        rows = [row for part in (mine, others) for row in rows_of(story(part).batch)]
+        assert sorted(rows, key=repr) == rows_of(story(kept).batch)
+        for one in mine + others:
+            again = story([one])
+            times = [*again.batch.sightings.at, *again.batch.fixes.at, *(word.at for word in again.said)]
+            assert (one.begins, one.ends) == (min(times), max(times))
 
 
 def test_words_are_packed_too_and_broken_values_do_no_harm() -> None:
@@ -221,21 +245,21 @@ def test_of_too_many_devices_always_the_same_share_is_kept(devices: int, kept: i
         for some in (names[::2], names[1::2]):  # in two batches: how many they are is known when all is written
             rows = [Sighting("shop/g-door", name, -60.0, T0 + second) for name in some]
             observed.take(batch(rows), [], [], engine, T0 + second)
-        found.append({one.device for one in observed.flush()[0]})
+        found.append(set(story(observed.flush()[0]).batch.devices))
     assert found[0] == found[1]
     assert len(found[0]) == pytest.approx(kept, rel=0.35)
     few = [Sighting("shop/g-door", name, -60.0, T0 + 3) for name in names[:60]]
     observed.take(batch(few), [], [], engine, T0 + 3)
     observed.flush()
     observed.take(batch(few), [], [], engine, T0 + 3)
-    assert len(observed.flush()[0]) == 60  # all again, once they are few
+    assert len(story(observed.flush()[0]).batch.devices) == 60  # all again, once they are few
 
 
 def test_who_is_forgotten_leaves_what_waits() -> None:
     observed = Observed(86_400.0)
     observed.take(batch(heard("door", 1, 2), heard("till", 1, 2, device="ibeacon:bob")), [], [], Engine([], now=T0), T0)
     observed.forget("ada")
-    assert [one.shopper for one in observed.flush()[0]] == ["bob"]
+    assert [set(one.shoppers()) for one in observed.flush()[0]] == [{"bob"}]
 
 
 # -- through a real service -------------------------------------------------------------------------------------------
@@ -314,9 +338,9 @@ def test_without_observations_that_is_said(house: House) -> None:
 
 
 def test_an_hour_without_the_device_is_said(visited: House) -> None:
-    late = Kept(visited.beacon("ben"), "ben", START + 9000, START + 9001, pack([batch(heard("door", 0, 1))])[0].data)
+    late = [Said(visited.beacon("ben"), "ben", "shop/park", True, START + 9000)]
     with visited.store.begin() as connection:
-        observations.put(visited.store, connection, [late])
+        observations.put(visited.store, connection, pack([], late))
     with pytest.raises(UnexplainedError, match="in the hour before"):
         explain(visited.store, visited.configuration.sites, visited.beacon("ada"), START + 8000)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proximity.model import Sent, Shopper, derive_id
+from proximity.model import Sent, Shopper, child_id
 from rules.decide import BEFORE, decide
 from rules.explain import REASONS, explain
 from tests.rules.support import NOON, ada, epoch, facts, happening, only, outcomes, rule, ruleset, sent
@@ -23,7 +23,7 @@ rules:
     verdict = only(text, happening(zone="entrance"), facts())
     decision, offer = verdict.decision, verdict.offer
     assert (decision.outcome, decision.reason, decision.at) == ("sent", None, now)
-    assert decision.id == derive_id(happening(zone="entrance").id, "welcome")
+    assert decision.id == child_id(happening(zone="entrance").id, "welcome")
     assert offer is not None
     assert offer.id == decision.id
     assert (offer.title, offer.body, offer.language) == ("Welcome", "Coffee is on us until eleven", "en")

@@ -115,7 +115,7 @@ def test_twice_what_can_be_committed_waits_at_the_door_and_nothing_is_lost(
 
     monkeypatch.setattr("proximity.service.commits.commit", slow)
     take = house.service.inbox.take
-    monkeypatch.setattr(house.service.inbox, "take", lambda wait, gather=0.0: take(wait, gather, most=batch))
+    monkeypatch.setattr(house.service.inbox, "take", lambda *args, **named: take(*args, most=batch, **named))
     longest = 0
 
     def produce() -> None:

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from proximity.delivery.worker import WINDOW
+from proximity.delivery.lane import WINDOW
 from proximity.store import tables
 from proximity.store.checkpoints import Entry, load_journal
 from proximity.store.commit import load_offsets

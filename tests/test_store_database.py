@@ -38,7 +38,11 @@ def described(connection: sa.Connection) -> dict[str, Any]:
             "key": inspector.get_pk_constraint(table),
             "unique": named(inspector.get_unique_constraints(table)),
             "foreign": named(inspector.get_foreign_keys(table)),
-            "indexes": named(inspector.get_indexes(table)),
+            # The condition of a partial index is a text, of which no two are equal.
+            "indexes": [
+                {**one, "dialect_options": {name: str(value) for name, value in one["dialect_options"].items()}}
+                for one in named(inspector.get_indexes(table))
+            ],
         }
         for table in inspector.get_table_names()
         if table != "alembic_version"

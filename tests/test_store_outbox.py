@@ -2,11 +2,12 @@
 
 import pytest
 
-from proximity.store import offers, outbox, people
+from proximity.store import history, offers, outbox, people
 from proximity.store.commit import commit
 from proximity.store.database import Store
 from proximity.store.offers import StoredOffer
-from proximity.store.outbox import Clearance, Delivery, Settled
+from proximity.store.outbox import Clearance, Delivery
+from proximity.store.settling import Result, Settled, record
 from tests.store_house import NOW, ending, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -62,6 +63,43 @@ def test_an_offers_state_follows_from_its_deliveries(
     assert ended == ([Settled(offer, "ada", final, reason)] if reason else [])
 
 
+def test_results_of_many_are_written_at_once(store: Store) -> None:
+    """Each offer by its own deliveries, whatever became of the others in the same transaction."""
+    fates: list[tuple[str, dict[str, str], tuple[str, str | None]]] = [
+        ("a", {"mqtt": "sent", "webhook": "sent"}, ("sent", None)),
+        ("b", {"mqtt": "sent", "webhook": "dead"}, ("sent", None)),
+        ("c", {"mqtt": "dead", "webhook": "skipped"}, ("failed", "undeliverable")),
+        ("d", {"mqtt": "skipped", "webhook": "retry"}, ("queued", None)),
+        ("e", {"mqtt": "skipped", "webhook": "skipped"}, ("withdrawn", "left_zone")),
+        ("f", {"mqtt": "skipped"}, ("queued", None)),
+    ]
+    results: list[Result] = []
+    queues: dict[str, dict[str, Delivery]] = {}
+    for number, (zone, ends, _) in enumerate(fates):
+        outcome = story(zone=zone, started=NOW + number, channels=("mqtt", "webhook"))
+        commit(store, outcome)
+        queues[zone] = {one.channel: one for one in outcome.deliveries}
+        for channel, end in ends.items():
+            why = {"skipped": "left_zone", "sent": ""}.get(end, "no\0 \ud800")
+            results.append(Result(queues[zone][channel].id, end, NOW + 50, why))  # type: ignore[arg-type]
+    ended = record(store, results)
+    assert {zone: state(store, queues[zone]["mqtt"]) for zone, _, _ in fates} == {zone: end for zone, _, end in fates}
+    wanted = [Settled(queues[z]["mqtt"].offer, "ada", *end) for z, _, end in fates if z in "ce"]
+    assert ended == sorted((one for one in wanted), key=lambda one: one.offer)
+    (waiting,) = [one for one in outbox.due(store, NOW + 60) if one.attempts]
+    assert (waiting.delivery.channel, waiting.delivery.due, waiting.error) == ("webhook", NOW + 50, "no? ?")
+    assert record(store, []) == []
+
+
+def test_open_zones_are_those_of_visits_that_have_not_ended(store: Store) -> None:
+    here, left = story(), story(zone="tills", started=NOW + 5)
+    for outcome in (here, left, story("ben", "bread")):
+        commit(store, outcome)
+    commit(store, ending(left, NOW + 30))
+    assert history.open_zones(store, ["ada", "ben", "eve"]) == {"ada": {("lyon", "coffee")}, "ben": {("lyon", "bread")}}
+    assert history.open_zones(store, []) == {}
+
+
 def test_due_is_what_waits_and_whose_time_has_come(store: Store) -> None:
     first = queue(store, "mqtt", "webhook")
     second = queue(store, "mqtt", shopper="ben", started=NOW + 60)
@@ -113,13 +151,13 @@ def test_an_ended_delivery_stays_ended(store: Store) -> None:
 
 def test_clearance_reads_what_is_now(store: Store) -> None:
     delivery = queue(store, "mqtt")["mqtt"]
-    assert outbox.clearance(store, delivery.id) == Clearance("queued", "queued", True)
+    assert outbox.clearances(store, [delivery.id]) == {delivery.id: Clearance("queued", "queued", True)}
     people.set_consent(store, "ada", "in-store-offers", False, NOW + 1, "shopper")
-    assert outbox.clearance(store, delivery.id) == Clearance("queued", "queued", False)
+    assert outbox.clearances(store, [delivery.id]) == {delivery.id: Clearance("queued", "queued", False)}
     offers.withdraw(store, delivery.offer, "withdrawn", NOW + 2)
-    assert outbox.clearance(store, delivery.id) == Clearance("skipped", "withdrawn", False)
+    assert outbox.clearances(store, [delivery.id]) == {delivery.id: Clearance("skipped", "withdrawn", False)}
     people.erase(store, "ada")
-    assert outbox.clearance(store, delivery.id) is None
+    assert outbox.clearances(store, [delivery.id]) == {}
 
 
 def test_a_channel_taken_out_of_service_is_given_up(store: Store) -> None:

@@ -20,7 +20,7 @@ class MqttChannel:
     """`address` is the topic. Not retained: an app that was away finds its offers in the inbox."""
 
     name = "mqtt"
-    parallel = 4  # each waits for its PUBACK, so several are on the way
+    parallel = 16  # each waits for its PUBACK, which takes a millisecond or several: so many are on the way
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish

@@ -19,7 +19,7 @@ from proximity.delivery.routes import RouteSettings
 from proximity.delivery.webhook import WebhookChannel
 from proximity.delivery.worker import RetryPolicy
 from proximity.errors import DeliveryError
-from proximity.model import StaffMessage, derive_id
+from proximity.model import StaffMessage, child_id
 from proximity.store import staff
 from proximity.store.database import Store, StoreError
 from proximity.store.staff import StoredMessage
@@ -35,7 +35,7 @@ def copies(messages: Iterable[StaffMessage], settings: RouteSettings) -> list[St
     for one in messages:
         found.append(one)
         if settings.webhook_url is not None:
-            copy = derive_id(one.id, "webhook")
+            copy = child_id(one.id, "webhook")
             found.append(msgspec.structs.replace(one, id=copy, channel="webhook"))
     return found
 

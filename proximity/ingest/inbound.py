@@ -95,12 +95,21 @@ class Inbox:
         self._touched = monotonic()
         self._filled.notify()
 
-    def take(self, wait: float, gather: float = 0.0, most: int = BATCH_MESSAGES, size: int = BATCH_BYTES) -> Taken:
+    def take(
+        self,
+        wait: float,
+        gather: float = 0.0,
+        most: int = BATCH_MESSAGES,
+        size: int = BATCH_BYTES,
+        within: float = math.inf,
+    ) -> Taken:
         """What is there, `most` messages and about `size` bytes at the most. Waits up to `wait` seconds for the first
-        message, and up to `gather` for more to come along."""
+        message, and up to `gather` for more to come along; up to `within` in all."""
+        deadline = monotonic() + within
         with self._filled:
-            self._filled.wait_for(lambda: len(self) > 0, wait)
-            if gather and len(self):
+            self._filled.wait_for(lambda: len(self) > 0, min(wait, within))
+            gather = min(gather, deadline - monotonic())
+            if gather > 0.0 and len(self):
                 self._filled.wait_for(lambda: len(self) >= most or self._bytes >= size, gather)
             old = min(len(self._old), max(int(most * OLD_SHARE), most - len(self._live)))
             taken = self._some(self._live, most - old, size) + self._some(self._old, old, size)

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from scipy.special import ndtr
 
-from proximity.model import Transition, derive_id
+from proximity.model import Transition, child_id, dated_id
 from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue, Edit
 from proximity.presence.closing import SPACING, WAY, closing, window
@@ -213,9 +213,9 @@ class Approach:
         site, place, reach = self._names.names[one.threshold].rsplit("/", 2)
         began = self._note(one, f"{site}/{place}/")
         shopper = self._shoppers.names[one.shopper]
-        visit = derive_id(site, place, shopper, "approach", round(began * 1000))
+        visit = dated_id(round(began * 1000) / 1000, site, place, shopper, "approach")
         return Transition(
-            id=derive_id(visit, "approach", reach, round(one.observed * 1000)),
+            id=child_id(visit, "approach", reach, round(one.observed * 1000)),
             kind="approach",
             cause="threshold",
             site=site,

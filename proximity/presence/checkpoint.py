@@ -14,7 +14,7 @@ import numpy as np
 from proximity.errors import BadMessage
 
 MAGIC = b"PXPS"
-VERSION = 1
+VERSION = 2
 HOUSE = ""  # name of the part that belongs to no site
 _ARRAY = 1  # MessagePack extension code of an array: type, shape, bytes
 _LEVEL = 1  # most of what can be gained at a tenth of the time of the default

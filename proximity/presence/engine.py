@@ -20,15 +20,16 @@ from proximity.presence import checkpoint
 from proximity.presence.approach import Approach, Reached, Reaches
 from proximity.presence.catalogue import Catalogue, Edit
 from proximity.presence.choice import locator_for
+from proximity.presence.dwells import Thresholds
 from proximity.presence.evidence import Evidence, evidence
 from proximity.presence.hearing import Hearing
 from proximity.presence.intake import NEVER, Columns, Intake, Ticks
-from proximity.presence.ledger import Crossing, Ledger, Thresholds
+from proximity.presence.ledger import Crossing, Ledger
 from proximity.presence.locator import TICK, Locator
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.regions import Regions, Word
 from proximity.presence.tracking import Tracking
-from proximity.presence.visits import RADIO, Change, Claims, Event, Phase
+from proximity.presence.visits import RADIO, Changes, Claims, Event, Phase
 from proximity.presence.whereabouts import whereabouts
 from proximity.site.model import Site
 
@@ -184,12 +185,12 @@ class Engine:
             if number is not None:
                 self._hearing.switch(number, online, at)
 
-    def _fire(self, now: float, counts: Counter[str]) -> list[Change]:
+    def _fire(self, now: float, counts: Counter[str]) -> Changes:
         """Timers that are due: evidence that was kept up, and silence."""
         claims = self._claims
         rows = np.flatnonzero(claims.due <= now).astype(np.int32)
         if not len(rows):
-            return []
+            return Changes.none()
         zone = claims.zone[rows]
         after = self._catalogue.enter_after[zone], self._catalogue.leave_after[zone]
         confirmed = claims.confirmable(rows, now, after)
@@ -201,11 +202,11 @@ class Engine:
         changes += claims.happen(np.concatenate([silent, quiet[~radio]]), Event.SILENT)
         return changes + claims.happen(down, Event.GATEWAY_DOWN)
 
-    def _exclude(self, changes: list[Change]) -> list[Change]:
+    def _exclude(self, changes: Changes) -> Changes:
         """These changes, and those of claims that the entered zones exclude."""
         return changes + self._claims.happen(self._hearing.excluded(changes), Event.ELSEWHERE)
 
-    def _tell(self, step: Step, now: float, changes: list[Change], crossings: list[Crossing]) -> None:
+    def _tell(self, step: Step, now: float, changes: Changes, crossings: list[Crossing]) -> None:
         """Changes of claims into visits and transitions; claims that are no more are given back."""
         result = self._ledger.apply(now, changes, crossings)
         step.transitions += result.transitions
@@ -325,8 +326,8 @@ class Engine:
 
     def visits(self, shopper: str) -> list[Visit]:
         """The shopper's open visits, by site and zone."""
-        found = (visit for visit in self._ledger.visits() if visit.shopper == shopper)
-        return sorted(found, key=lambda one: (one.site, one.zone))
+        row = self._shoppers.index.get(shopper)
+        return [] if row is None else sorted(self._ledger.visits(row), key=lambda one: (one.site, one.zone))
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 

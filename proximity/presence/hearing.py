@@ -9,12 +9,12 @@ import numpy as np
 from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue, Edit
 from proximity.presence.contest import SAMPLE, clearness, ripe, stay
-from proximity.presence.intake import in_order
 from proximity.presence.locator import Locator
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.radio import Heard, SiteRadio
+from proximity.presence.readings import by_site
 from proximity.presence.state import Bools, Keys, Longs, Singles
-from proximity.presence.visits import RADIO, Change, Claims, Event, Phase
+from proximity.presence.visits import RADIO, Changes, Claims, Event, Phase
 from proximity.site.model import Site
 
 INTERVALS = 4.0  # of a device's usual ones that may be missed: at 30 % loss each, four in a row are lost once in 120
@@ -62,40 +62,37 @@ class Hearing:
     def take(self, tick: int, now: float, columns: Mapping[str, Any], counts: Counter[str]) -> Iterator[Longs]:
         """The sightings of the tick that ends at `now`; yields indices of those that are out of order."""
         read: list[tuple[SiteRadio, Heard]] = []
-        anchors, devices = columns["anchor"], columns["device"]
-        site = self._catalogue.anchor_site.take(anchors)
-        known = np.where(self._devices.site.take(devices) == site, self._devices.slot.take(devices), np.int32(-1))
-        column = self._catalogue.anchor_column.take(anchors)
-        order = in_order(site)
-        starts = np.flatnonzero(np.diff(site.take(order), prepend=-2))
-        for which in np.split(order, starts[1:]) if len(order) else ():
-            radio = self.radios.get(int(site[which[0]]))
-            if radio is None:  # the site was removed while they were held
-                continue
-            slot = self._slot(radio, devices, known, which)
-            heard = radio.hear(now, slot, column.take(which), columns["at"].take(which), columns["rssi"].take(which))
+        site = self._catalogue.anchor_site.take(columns["anchor"])
+        anchor = self._catalogue.anchor_column.take(columns["anchor"])
+        slot = self._slot(columns["device"], site)
+        for number, readings in by_site(site, slot, anchor, columns["at"], columns["rssi"]):
+            radio = self.radios[number]
+            heard = radio.hear(now, readings)
             counts["duplicates"] += heard.duplicates
             read.append((radio, heard))
             if len(heard.old):
-                yield which[heard.old]
+                yield heard.old
         self._weigh(read, tick)
 
-    def _slot(self, radio: SiteRadio, devices: Ints, known: Ints, which: Longs) -> Ints:
-        """The slot of each of `devices[which]` in a site, taken where it is new there; `known`: those of the devices
-        that were heard there last, else -1."""
-        slot = known.take(which)
+    def _slot(self, device: Ints, site: Ints) -> Ints:
+        """The slot of each device in the site where it was heard, taken where it is new there; -1: the site was
+        removed while the sighting was held."""
+        places = self._devices
+        slot = np.where(places.site.take(device) == site, places.slot.take(device), np.int32(-1))
         missing = np.flatnonzero(slot < 0)
-        if not len(missing):
-            return slot
-        device, place = devices.take(which[missing]), self._devices
-        new = np.unique(device)
-        found = self._slots.find(Keys.of(new, radio.number))
-        unknown = new[found < 0]
-        if len(unknown):
-            found[found < 0] = taken = radio.take(unknown)
-            self._slots.add(Keys.of(unknown, radio.number), taken)
-        place.site[new], place.slot[new] = radio.number, found
-        slot[missing] = place.slot.take(device)
+        for number in np.unique(site[missing]).tolist():
+            radio = self.radios.get(number)
+            if radio is None:
+                continue
+            here = missing[site[missing] == number]
+            new = np.unique(device[here])
+            found = self._slots.find(Keys.of(new, number))
+            unknown = new[found < 0]
+            if len(unknown):
+                found[found < 0] = taken = radio.take(unknown)
+                self._slots.add(Keys.of(unknown, number), taken)
+            places.site[new], places.slot[new] = number, found
+            slot[here] = found[np.searchsorted(new, device[here])]
         return slot
 
     def _look(self, radio: SiteRadio, heard: Heard) -> "_Weighed":
@@ -222,20 +219,16 @@ class Hearing:
             rows = rows[self._catalogue.zone_site[claims.zone[rows]] == radio.number]
             claims.held[rows], claims.due[rows] = False, at + claims.wait[rows]
 
-    def excluded(self, changes: list[Change]) -> Ints:
+    def excluded(self, changes: Changes) -> Ints:
         """Claims of the same devices that the entered zones exclude."""
-        claims, found = self._claims, []
-        for change in changes:
-            if change.kind == "enter" and claims.source[change.row] == RADIO:
-                zone = int(claims.zone[change.row])
-                radio = self.radios[int(self._catalogue.zone_site[zone])]
-                others = radio.slots.claim[claims.slot[change.row]]
-                found += [
-                    other
-                    for other in others[others >= 0].tolist()
-                    if self._catalogue.exclusive(zone, int(claims.zone[other]))
-                ]
-        return np.array(found, dtype=np.int32)
+        claims, found = self._claims, [changes.row[:0]]
+        rows = changes.row[changes.enter]
+        for radio, some in self._by_site(rows[claims.source[rows] == RADIO]):
+            column = self._column[claims.zone[some]]
+            known = column >= 0
+            others = radio.slots.claim[claims.slot[some[known]], : len(radio.zones)]
+            found.append(others[(others >= 0) & radio.exclusive[column[known]]])
+        return np.concatenate(found)
 
     def _by_site(self, rows: Ints) -> Iterator[tuple[SiteRadio, Ints]]:
         site = self._catalogue.zone_site[self._claims.zone[rows]]

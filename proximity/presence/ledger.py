@@ -3,57 +3,32 @@
 A visit is open while a claim of any of the shopper's devices, of either kind of evidence, backs its zone. Zones that
 exclude one another cannot both be open: the more probable one is, and another takes over only when it has been more
 probable for the site's leave_after.
+
+Mostly a shopper has one device and is in one zone: such changes are taken all at once. Only where several claims or
+zones of one shopper come together is he looked at by himself.
 """
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+import numpy as np
 
-from proximity.model import DwellThreshold, Transition, TransitionKind, Visit, derive_id
+from proximity.model import Transition, TransitionKind, Visit, child_id, dated_id
+from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue
+from proximity.presence.dwells import Dwell, Dwells, Thresholds
 from proximity.presence.people import Devices, Shoppers
-from proximity.presence.visits import Change, Claims
+from proximity.presence.settling import Settling, Turn
+from proximity.presence.state import Bytes
+from proximity.presence.stays import Stays
+from proximity.presence.visits import CAUSES, Changes, Claims
 
-Thresholds = Mapping[tuple[str, str], frozenset[DwellThreshold]]
-Key = tuple[int, int]  # shopper row, zone number
-Count = tuple[int, int, DwellThreshold]  # shopper row, zone number, what is counted up to
 Crossing = tuple[int, int, float, float, float]  # device, zone, event time within, of the fix, probability
 
 ORDER = {"exit": 0, "enter": 1, "cross": 2, "dwell": 3}  # within one instant
-KEEP = 600.0  # s beyond what a threshold forgives for which a count is kept: an enter is told after it began
-
-
-class Stay(msgspec.Struct, gc=False):
-    """An open visit."""
-
-    id: str
-    device: str
-    started: float
-    last_seen: float
-    confidence: float
-    initial: bool
-    jumped: bool
-
-
-class Due(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
-    """A dwell to come."""
-
-    at: float
-    visit: str
-    threshold: DwellThreshold
-    shopper: int
-    zone: int
-
-
-class Chain(msgspec.Struct):
-    """A dwell that forgives: it goes on counting over stays with short times away between them, and is told once."""
-
-    started: float  # of the first stay
-    left: float | None = None  # event time of the exit; None: inside
-    told: bool = False
+BY_SILENCE = np.isin(CAUSES, ["silence", "gateway_down"])  # nothing told of it: it ended with the last evidence
+BY_EVIDENCE = np.isin(CAUSES, ["left", "moved"])
 
 
 @dataclass(slots=True)
@@ -69,315 +44,253 @@ class Ledger:
 
     def __init__(self, catalogue: Catalogue, devices: Devices, shoppers: Shoppers, claims: Claims) -> None:
         self._catalogue, self._claims, self._devices, self._shoppers = catalogue, claims, devices, shoppers
-        self.open: dict[Key, Stay] = {}
-        # Tuples: a visit is mostly backed by one claim, and a set of one takes four times the memory.
-        self._backing: dict[Key, tuple[int, ...]] = {}  # rows of claims that are inside
-        self._zones: dict[int, tuple[int, ...]] = {}  # shopper -> zones that are backed
-        self._contests: dict[int, float | None] = {}  # shopper -> since when a zone that is not open is more probable
-        self._thresholds: Thresholds = {}
-        self._dwells: list[Due] = []
-        self._chains: dict[Count, Chain] = {}
+        self._stays = Stays(shoppers, claims)
+        self._dwells = Dwells(catalogue, self._stays)
+        self._settling = Settling(catalogue, devices, claims, self._stays)
 
     # -- changes --------------------------------------------------------------------------------------------------
 
-    def apply(self, now: float, changes: Sequence[Change], crossings: Iterable[Crossing] = ()) -> Result:
+    def apply(self, now: float, changes: Changes, crossings: Iterable[Crossing] = ()) -> Result:
         """Everything that happens in the instant `now`: exits, then enters, ways through, and dwells."""
         result = Result()
-        ends: dict[Key, Change] = {}
-        touched = dict.fromkeys(self._contests)
-        for change, key in self._in_order(changes):
-            touched[key[0]] = None
-            if change.kind == "enter":
-                self._back(key, change.row)
-            elif self._unback(key, change.row):
-                ends[key] = change
-        for key, change in ends.items():
-            if key in self.open and key not in self._backing:
-                self._close(result, now, key, change)
-        causes = {change.row: change.cause for change in changes if change.kind == "enter"}
-        for shopper in touched:
-            self._settle(result, now, shopper, causes)
+        if len(changes) or self._settling.pending:
+            self._change(result, now, changes)
         self._cross(result, now, crossings)
-        self._dwell(result, now)
+        for dwell in self._dwells.pop(now):
+            self._tell_dwell(result, dwell)
         result.transitions.sort(key=lambda one: (ORDER[one.kind], one.shopper, one.site, one.zone, one.at, one.id))
         return result
 
+    def _change(self, result: Result, now: float, changes: Changes) -> None:
+        claims, stays = self._claims, self._stays
+        # What enters and leaves again in one instant changes nothing.
+        real = np.where(changes.enter, claims.inside(changes.row), claims.stay[changes.row] >= 0)
+        changes = changes if real.all() else changes.some(real)
+        ends, begins, rest = self._plain(changes)
+        ending = stays.claim[:0] if not len(ends) else claims.stay[ends.row]
+        stays.end(ending)
+        zone = claims.zone[begins.row]
+        beginning = stays.begin(self._devices.shopper[claims.device[begins.row]], zone, begins.row)
+        closing = Turn(ending, ends.row, ends.cause, ends.enter)
+        opening = Turn(beginning, begins.row, begins.cause, begins.enter)
+        over: list[int] = ending.tolist()
+        settling = self._settling
+        if len(rest) or settling.pending:
+            settling.settle(now, rest)
+            closing, opening = closing.and_(settling.closing), opening.and_(settling.opening)
+            over += settling.over
+        self._close(result, now, closing)
+        self._open(result, now, opening)
+        stays.give(np.array(over, dtype=np.int32))
+
+    def _plain(self, changes: Changes) -> tuple[Changes, Changes, Changes]:
+        """Exits and enters of shoppers with one claim and one zone before and after; and all other changes."""
+        claims, stays, row = self._claims, self._stays, changes.row
+        shopper = self._devices.shopper[claims.device[row]]
+        order = np.lexsort((changes.enter, shopper))
+        ranked = shopper[order]
+        starts = np.flatnonzero(np.diff(ranked, prepend=-1))
+        counts = np.diff(starts, append=len(row))
+        first, last = order[starts], order[starts + counts - 1]  # an exit, if there is one; an enter, if there is one
+        stay = self._shoppers.stay[ranked[starts]]
+        only = np.zeros(len(starts), dtype=np.bool_)
+        held = np.flatnonzero((stay >= 0) & ~changes.enter[first])
+        one = row[first[held]]
+        only[held] = (stays.next[stay[held]] < 0) & (stays.claim[stay[held]] == one) & (claims.also[one] < 0)
+        alone = (counts == 1) & (only | (changes.enter[first] & (stay < 0)))
+        moved = (counts == 2) & only & changes.enter[last] & (claims.zone[row[first]] != claims.zone[row[last]])
+        plain = alone | moved
+        rest = np.ones(len(row), dtype=np.bool_)
+        rest[first[plain]] = rest[last[moved]] = False
+        ends, begins = first[plain & only], last[plain & changes.enter[last]]
+        return changes.some(ends), changes.some(begins), changes.some(rest)
+
     def _cross(self, result: Result, now: float, crossings: Iterable[Crossing]) -> None:
         """Not for a shopper who is in the zone by another device."""
+        stays = self._stays
         for device, zone, within, observed, p in crossings:
-            key = (int(self._devices.shopper[device]), zone)
-            if key not in self.open:
-                stay = Stay(self._visit_id(key, within), self._devices.names[device], within, within, p, False, False)
-                result.transitions.append(self._transition("cross", "confirmed", key, stay, now, observed))
-
-    def _in_order(self, changes: Sequence[Change]) -> list[tuple[Change, Key]]:
-        """Exits first, then by the name of the device and the kind of evidence; with the visit that each is about."""
-        rows = [change.row for change in changes]
-        claims, names = self._claims, self._devices.names
-        device, source, zone = claims.device[rows], claims.source[rows].tolist(), claims.zone[rows].tolist()
-        keys = list(zip(self._devices.shopper[device].tolist(), zone, strict=True))
-        kind = [ORDER[change.kind] for change in changes]
-        ranks = list(zip(kind, [names[row] for row in device.tolist()], source, strict=True))
-        return [(changes[i], keys[i]) for i in sorted(range(len(changes)), key=ranks.__getitem__)]
-
-    def _key(self, row: int) -> Key:
-        device = self._claims.device[row]
-        return int(self._devices.shopper[device]), int(self._claims.zone[row])
-
-    def _back(self, key: Key, row: int) -> None:
-        shopper, zone = key
-        rows, zones = self._backing.get(key, ()), self._zones.get(shopper, ())
-        if row not in rows:
-            self._backing[key] = (*rows, row)
-        if zone not in zones:
-            self._zones[shopper] = (*zones, zone)
-
-    def _unback(self, key: Key, row: int) -> bool:
-        """True when nothing backs the zone any more."""
-        rows = tuple([one for one in self._backing.pop(key, ()) if one != row])
-        stay = self.open.get(key)
-        if stay is not None:
-            self._see(stay, row)
-        if rows:
-            self._backing[key] = rows
-            return False
-        shopper, gone = key
-        zones = tuple([zone for zone in self._zones.pop(shopper, ()) if zone != gone])
-        if zones:
-            self._zones[shopper] = zones
-        return True
-
-    def _see(self, stay: Stay, row: int) -> None:
-        stay.last_seen = max(stay.last_seen, self._claims.support.item(row))
-
-    # -- who is where, when several devices say several things --------------------------------------------------------
-
-    def _settle(self, result: Result, now: float, shopper: int, causes: Mapping[int, str]) -> None:
-        """Open what is backed and excluded by nothing that is open, or has been more probable for long enough."""
-        ranked = list(self._zones.get(shopper, ()))
-        if len(ranked) > 1:
-            ranked.sort(key=lambda zone: (-self._confidence((shopper, zone)), self._catalogue.name(zone)))
-        kept = [zone for zone in ranked if (shopper, zone) in self.open]
-        since, leading, shut = self._contests.pop(shopper, None), False, False
-        for zone in [zone for zone in ranked if zone not in kept]:
-            rivals = [other for other in kept if self._catalogue.exclusive(zone, other)]
-            if rivals:
-                shut = True
-                if self._confidence((shopper, zone)) <= max(self._confidence((shopper, other)) for other in rivals):
-                    continue
-                leading = True
-                since = now if since is None else since
-                if now - since < self._catalogue.leave_after[zone]:
-                    continue
-                since = None
-            for other in rivals:
-                self._close(result, now, (shopper, other), Change(self._best((shopper, other)), "exit", "moved"))
-                kept.remove(other)
-            kept.append(zone)
-            self._open(result, now, (shopper, zone), causes)
-        if shut:
-            self._contests[shopper] = since if leading else None
-
-    def _confidence(self, key: Key) -> float:
-        return max(map(self._claims.p.item, self._backing[key]))
-
-    def _best(self, key: Key) -> int:
-        """The row that backs a zone best; of equals, that of the first device by name."""
-        claims, names, rows = self._claims, self._devices.names, self._backing[key]
-        if len(rows) == 1:
-            return rows[0]
-        return min(rows, key=lambda row: (-claims.p[row], names[claims.device[row]], claims.source[row]))
+            row = stays.find(int(self._devices.shopper[device]), zone)
+            if row >= 0 and stays.open[row]:
+                continue
+            shopper, name = self._shoppers.names[self._devices.shopper[device]], self._catalogue.name(zone)
+            visit = visit_id(*name, shopper, within)
+            result.transitions.append(
+                Transition(
+                    id=child_id(visit, "cross", ""),
+                    kind="cross",
+                    cause="confirmed",
+                    site=name[0],
+                    zone=name[1],
+                    shopper=shopper,
+                    device=self._devices.names[device],
+                    visit=visit,
+                    at=now,
+                    observed=observed,
+                    started=within,
+                    confidence=p,
+                )
+            )
 
     # -- opening and closing ----------------------------------------------------------------------------------------
 
-    def _open(self, result: Result, now: float, key: Key, causes: Mapping[int, str]) -> None:
-        row, claims = self._best(key), self._claims
-        fresh = row in causes
-        started = claims.since.item(row) if fresh else now
-        support = claims.support.item(row)
-        stay = Stay(
-            id=self._visit_id(key, started),
-            device=self._devices.names[claims.device.item(row)],
-            started=started,
-            last_seen=support,
-            confidence=claims.p.item(row),
-            initial=claims.initial.item(row) and fresh,
-            jumped=claims.jumped.item(row),
-        )
-        self.open[key] = stay
-        cause = causes.get(row, "confirmed")
-        result.transitions.append(self._transition("enter", cause, key, stay, now, support))
-        result.visits.append(self._visit(key, stay))
-        for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
-            first = self._resume(key, stay, threshold)
-            if first is not None:  # what fell due while the shopper was away is told now
-                due = first + threshold.seconds
-                heapq.heappush(self._dwells, Due(due if first == started else max(due, now), stay.id, threshold, *key))
+    def _open(self, result: Result, now: float, turn: Turn) -> None:
+        rows, claim = turn.stay, turn.claim
+        if not len(rows):
+            return
+        claims, stays = self._claims, self._stays
+        support = claims.support[claim]
+        stays.open[rows], stays.device[rows] = True, claims.device[claim]
+        stays.started[rows] = np.where(turn.fresh, claims.since[claim], now)
+        stays.last_seen[rows], stays.confidence[rows] = support, claims.p[claim]
+        stays.initial[rows], stays.jumped[rows] = claims.initial[claim] & turn.fresh, claims.jumped[claim]
+        visits = self._visits(rows)
+        self._tell(result, "enter", turn.cause, rows, visits, now, support)
+        result.visits += visits
+        self._dwells.begin(rows, now)
 
-    def _close(self, result: Result, now: float, key: Key, change: Change) -> None:
-        stay, row, claims = self.open.pop(key), change.row, self._claims
-        self._see(stay, row)
-        stay.device = self._devices.names[claims.device.item(row)]
-        silent = change.cause in ("silence", "gateway_down")
-        seen = change.cause in ("left", "moved")
-        observed = stay.last_seen if silent else claims.heard.item(row) if seen else now
-        stay.jumped, stay.confidence = claims.jumped.item(row), claims.p.item(row)
-        for threshold in self._thresholds.get(self._catalogue.name(key[1]), ()):
-            chain = self._chains.get((*key, threshold))
-            if chain is not None:
-                chain.left = now
-        result.transitions.append(self._transition("exit", change.cause, key, stay, now, observed))
-        result.visits.append(self._visit(key, stay, stay.last_seen if silent else now, change.cause))
+    def _close(self, result: Result, now: float, turn: Turn) -> None:
+        rows, claim = turn.stay, turn.claim
+        if not len(rows):
+            return
+        claims, stays = self._claims, self._stays
+        last_seen = np.fmax(stays.last_seen[rows], claims.support[claim])
+        stays.last_seen[rows], stays.device[rows] = last_seen, claims.device[claim]
+        stays.jumped[rows], stays.confidence[rows] = claims.jumped[claim], claims.p[claim]
+        silent = BY_SILENCE[turn.cause]
+        observed = np.where(silent, last_seen, np.where(BY_EVIDENCE[turn.cause], claims.heard[claim], now))
+        visits = self._visits(rows, np.where(silent, last_seen, now).tolist(), turn.cause)
+        self._tell(result, "exit", turn.cause, rows, visits, now, observed)
+        result.visits += visits
+        self._dwells.end(rows, now)
+        stays.open[rows] = False
 
-    def _dwell(self, result: Result, now: float) -> None:
-        while self._dwells and self._dwells[0].at <= now:
-            due = heapq.heappop(self._dwells)
-            key = (due.shopper, due.zone)
-            stay = self.open.get(key)
-            if stay is not None and stay.id == due.visit:
-                if (*key, due.threshold) in self._chains:
-                    self._chains[*key, due.threshold].told = True
-                result.transitions.append(
-                    self._transition("dwell", "threshold", key, stay, due.at, due.at, due.threshold)
-                )
-
-    def _resume(self, key: Key, stay: Stay, threshold: DwellThreshold) -> float | None:
-        """Event time from which a threshold counts in this stay; None: it was told already."""
-        if threshold.forgive <= 0.0:
-            return stay.started
-        chain = self._chains.get((*key, threshold))
-        if chain is None or (chain.left is not None and stay.started > chain.left + threshold.forgive):
-            chain = self._chains[*key, threshold] = Chain(stay.started)
-        chain.left = None
-        return None if chain.told else chain.started
-
-    def _visit_id(self, key: Key, started: float) -> str:
-        site, zone = self._catalogue.name(key[1])
-        return derive_id(site, zone, self._shoppers.names[key[0]], round(started * 1000))
-
-    def _transition(
+    def _tell(
         self,
+        result: Result,
         kind: TransitionKind,
-        cause: str,
-        key: Key,
-        stay: Stay,
+        cause: Bytes,
+        rows: Ints,
+        visits: Sequence[Visit],
         at: float,
-        observed: float,
-        dwell: DwellThreshold | None = None,
-    ) -> Transition:
-        site, zone = self._catalogue.name(key[1])
-        return Transition(
-            id=derive_id(stay.id, kind, *(("",) if dwell is None else dwell if dwell.forgive else dwell[:1])),
-            kind=kind,
-            cause=cause,
-            site=site,
-            zone=zone,
-            shopper=self._shoppers.names[key[0]],
-            device=stay.device,
-            visit=stay.id,
-            at=at,
-            observed=observed,
-            started=stay.started,
-            confidence=stay.confidence,
-            dwell=None if dwell is None else dwell.seconds,
-            forgive=0.0 if dwell is None else dwell.forgive,
-            initial=stay.initial,
-            jumped=stay.jumped,
+        observed: Floats,
+    ) -> None:
+        jumped = self._stays.jumped[rows].tolist()
+        for visit, number, seen, jump in zip(visits, cause.tolist(), observed.tolist(), jumped, strict=True):
+            result.transitions.append(
+                Transition(
+                    id=child_id(visit.id, kind, ""),
+                    kind=kind,
+                    cause=CAUSES[number],
+                    site=visit.site,
+                    zone=visit.zone,
+                    shopper=visit.shopper,
+                    device=visit.device,
+                    visit=visit.id,
+                    at=at,
+                    observed=seen,
+                    started=visit.started,
+                    confidence=visit.confidence,
+                    initial=visit.initial,
+                    jumped=jump,
+                )
+            )
+
+    def _tell_dwell(self, result: Result, dwell: Dwell) -> None:
+        (visit,), threshold = self._visits(np.array([dwell.stay], dtype=np.int32)), dwell.threshold
+        result.transitions.append(
+            Transition(
+                id=child_id(visit.id, "dwell", *(threshold if threshold.forgive else threshold[:1])),
+                kind="dwell",
+                cause="threshold",
+                site=visit.site,
+                zone=visit.zone,
+                shopper=visit.shopper,
+                device=visit.device,
+                visit=visit.id,
+                at=dwell.at,
+                observed=dwell.at,
+                started=visit.started,
+                confidence=visit.confidence,
+                dwell=threshold.seconds,
+                forgive=threshold.forgive,
+                initial=visit.initial,
+                jumped=bool(self._stays.jumped[dwell.stay]),
+            )
         )
 
-    def _visit(self, key: Key, stay: Stay, ended: float | None = None, cause: str | None = None) -> Visit:
-        site, zone = self._catalogue.name(key[1])
-        return Visit(
-            id=stay.id,
-            shopper=self._shoppers.names[key[0]],
-            device=stay.device,
-            site=site,
-            zone=zone,
-            started=stay.started,
-            last_seen=stay.last_seen,
-            confidence=stay.confidence,
-            ended=ended,
-            cause=cause,
-            initial=stay.initial,
-        )
+    def _visits(self, rows: Ints, ended: Sequence[float] | None = None, causes: Bytes | None = None) -> list[Visit]:
+        """Stays as visits: open, or ended then, each by its cause."""
+        stays, shoppers, devices = self._stays, self._shoppers.names, self._devices.names
+        zones = stays.zone[rows].tolist()
+        names = {zone: self._catalogue.name(zone) for zone in set(zones)}
+        columns = (stays.shopper, stays.device, stays.started, stays.last_seen, stays.confidence, stays.initial)
+        found: list[Visit] = []
+        for zone, shopper, device, started, last_seen, confidence, initial in zip(
+            zones, *(column[rows].tolist() for column in columns), strict=True
+        ):
+            site, name = names[zone]
+            owner = shoppers[shopper]
+            found.append(
+                Visit(
+                    visit_id(site, name, owner, started),
+                    owner,
+                    devices[device],
+                    site,
+                    name,
+                    started,
+                    last_seen,
+                    confidence,
+                    None if ended is None else ended[len(found)],
+                    None if causes is None else CAUSES[causes[len(found)]],
+                    initial,
+                )
+            )
+        return found
 
     # -- timers and state -------------------------------------------------------------------------------------------
 
     def next_due(self) -> float:
         """Event time of the next timer; inf: none."""
-        contests = [
-            since + max(self._catalogue.leave_after[zone] for zone in self._zones[shopper])
-            for shopper, since in self._contests.items()
-            if since is not None
-        ]
-        return min([*contests, *(due.at for due in self._dwells[:1])], default=float("inf"))
+        return min(self._settling.next_due(), self._dwells.next_due())
 
     def set_thresholds(self, thresholds: Thresholds, now: float) -> None:
         """Dwells to tell by (site, zone). For open visits only what is due after `now` is added."""
-        self._thresholds, self._dwells = thresholds, []
-        for shopper, zone, threshold in list(self._chains):
-            if threshold not in thresholds.get(self._catalogue.name(zone), ()):
-                del self._chains[shopper, zone, threshold]
-        for key, stay in self.open.items():
-            for threshold in thresholds.get(self._catalogue.name(key[1]), ()):
-                first = self._resume(key, stay, threshold)
-                if first is None:
-                    continue
-                if first + threshold.seconds > now:
-                    self._dwells.append(Due(first + threshold.seconds, stay.id, threshold, *key))
-                elif threshold.forgive:
-                    self._chains[*key, threshold].told = True  # past: not to be told after a short time away either
-        heapq.heapify(self._dwells)
+        self._dwells.set_thresholds(thresholds, now)
 
     def sweep(self, now: float) -> None:
         """Forget counts that nobody can come back to any more."""
-        gone = [
-            count
-            for count, chain in self._chains.items()
-            if chain.left is not None and now > chain.left + count[2].forgive + KEEP
-        ]
-        self._drop(gone)
+        self._dwells.sweep(now)
 
     def forget(self, shoppers: Iterable[int]) -> None:
         """Nothing is counted for these shoppers any more; their visits have ended."""
-        rows = set(shoppers)
-        self._drop([count for count in self._chains if count[0] in rows])
+        self._dwells.forget(shoppers)
 
-    def _drop(self, counts: Iterable[Count]) -> None:
-        for count in counts:
-            del self._chains[count]
-
-    def refresh(self, now: float) -> None:
-        """Zones came or went."""
-        self.set_thresholds(self._thresholds, now)
-
-    def visits(self) -> list[Visit]:
-        """Every open visit."""
-        return [self._visit(key, stay) for key, stay in self.open.items()]
+    def visits(self, shopper: int | None = None) -> list[Visit]:
+        """Every open visit, or those of one shopper."""
+        stays = self._stays
+        rows = stays.rows() if shopper is None else np.array(stays.of(shopper), dtype=np.int32)
+        return self._visits(rows[stays.open[rows]])
 
     def zones_of(self, shopper: int) -> list[int]:
         """Zones with an open visit."""
-        return sorted(zone for zone in self._zones.get(shopper, ()) if (shopper, zone) in self.open)
+        stays = self._stays
+        return sorted(stays.zone.item(row) for row in stays.of(shopper) if stays.open[row])
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint. What backs a visit follows from the claims, and what is due from the thresholds."""
+        """For a checkpoint. What is due follows from the thresholds."""
         return {
-            "open": msgspec.msgpack.encode([list(self.open), list(self.open.values())]),
-            "contests": list(self._contests.items()),
-            "chains": [(*count, chain.started, chain.left, chain.told) for count, chain in self._chains.items()],
+            "stays": self._stays.state(),
+            "contests": self._settling.state(),
+            "chains": self._dwells.state(),
         }
 
     def restore(self, state: Mapping[str, Any], now: float) -> None:
-        """The reverse of `state`, after the claims were restored."""
-        keys, stays = msgspec.msgpack.decode(state["open"], type=tuple[list[Key], list[Stay]])
-        self.open = dict(zip(keys, stays, strict=True))
-        self._contests = dict(map(tuple, state["contests"]))
-        self._chains = {
-            (shopper, zone, DwellThreshold(*threshold)): Chain(*chain)
-            for shopper, zone, threshold, *chain in state["chains"]
-        }
-        self._backing, self._zones = {}, {}
-        rows = self._claims.rows()
-        for row in rows[self._claims.inside(rows)].tolist():
-            self._back(self._key(row), row)
-        self.set_thresholds(self._thresholds, now)
+        """The reverse of `state`, after shoppers and claims were restored."""
+        self._stays.restore(state["stays"])
+        self._settling.restore(state["contests"])
+        self._dwells.restore(state["chains"], now)
+
+
+def visit_id(site: str, zone: str, shopper: str, started: float) -> str:
+    """The id of the visit that began at `started`."""
+    return dated_id(round(started * 1000) / 1000, site, zone, shopper)

@@ -10,7 +10,8 @@ from proximity.presence.catalogue import Catalogue, nesting, radio_digest
 from proximity.presence.contest import Rivals
 from proximity.presence.locator import Locator, Probabilities
 from proximity.presence.outside import Outside
-from proximity.presence.state import Bools, Column, Singles, Table
+from proximity.presence.readings import Readings
+from proximity.presence.state import Bools, Bytes, Column, Longs, Singles, Table
 from proximity.site.model import Site
 
 GAP_MEMORY = 20.0  # s over which intervals are averaged, each by its length, so that one packet heard by several
@@ -20,6 +21,9 @@ ODD = 3.0  # times the usual interval: a pause that long is learnt from only whe
 TOGETHER = 5.0  # s before the last packet within which other anchors heard the device too; samples come each second
 BETWEEN = 0.2  # of what a floor plan gives to places between zones: zones are drawn where people stop
 MEMORY = 120.0  # s for which the last readings of a device still tell where it is, when a locator begins anew
+
+
+UNHEARD = -128  # dBm; no radio reports so little
 
 
 class Slots(Table):
@@ -33,7 +37,7 @@ class Slots(Table):
     loud: Singles  # dBm of the loudest anchor lately; NaN: not known
     claim: Ints  # (slots, Z) rows of claims; -1: none
     last: Floats  # (slots, A) event time of the last sighting by each anchor
-    rssi: Singles  # (slots, A) its dBm
+    rssi: Bytes  # (slots, A) its dBm, rounded; for a locator that begins anew
 
     def __init__(self, zones: int, anchors: int) -> None:
         super().__init__(
@@ -46,7 +50,7 @@ class Slots(Table):
                 "loud": Column("f4", np.nan),
                 "claim": Column("i4", -1, max(zones, 1)),
                 "last": Column("f8", -np.inf, max(anchors, 1)),
-                "rssi": Column("f4", np.nan, max(anchors, 1)),
+                "rssi": Column("i1", UNHEARD, max(anchors, 1)),
             }
         )
 
@@ -58,7 +62,7 @@ class Heard(NamedTuple):
     p: Probabilities  # (n, Z) probability of being inside each zone, in those nested in it too
     nowhere: Probabilities  # (n, Z) … of being neither inside it nor in a zone that excludes it
     since: Floats  # (n,) s of event time since the reading before; 0: there was none
-    old: Ints  # indices of readings that are older than what is known
+    old: Longs  # indices of readings that are older than what is known
     duplicates: int
 
 
@@ -72,7 +76,11 @@ class SiteRadio:
         zones = [site.zone(zone) for zone in self.locator.zones]
         index = catalogue.zone_numbers.index
         self.zones: Ints = np.array([index[f"{site.id}/{zone.id}"] for zone in zones], dtype=np.int32)
-        self.rivals = Rivals(nesting(zones))
+        within = nesting(zones)
+        self.rivals = Rivals(within)
+        indoor = np.array([not zone.outdoor for zone in zones], dtype=np.bool_)
+        # (Z, Z) as `Catalogue.exclusive` has it: nobody can be in both.
+        self.exclusive: Bools = (within + within.T == 0) & indoor[:, None] & indoor
         self._outside = Outside(site)
         self.anchors = [anchor.id for anchor in site.anchors]
         self.slots = Slots(len(zones), len(self.anchors))
@@ -95,33 +103,23 @@ class SiteRadio:
         self.locator.clear(slots)
         self.slots.give(slots)
 
-    def hear(self, now: float, slot: Ints, anchor: Ints, at: Floats, rssi: Floats) -> Heard:
-        """Take the readings of the tick that ends at `now`: columns of equal length in any order."""
+    def hear(self, now: float, readings: Readings) -> Heard:
+        """Take the readings of the tick that ends at `now`."""
         slots = self.slots
+        slot, anchor, at, rssi, which, starts, repeated = readings
         pair = slot.astype(np.intp) * slots.last.shape[1] + anchor
-        order = np.argsort(pair)
-        ranked = pair.take(order)
-        same = ranked[1:] == ranked[:-1]
-        repeated = bool(same.any())
-        if repeated:
-            order = np.lexsort((rssi, at, pair))
-        pair, slot, anchor = ranked, slot.take(order), anchor.take(order)
-        at, rssi = at.take(order), rssi.take(order)
         last, strength = slots.last.reshape(-1), slots.rssi.reshape(-1)
         before = last.take(pair)
         new = at > before
-        again, old = 0, order[:0].astype(np.int32)
+        again, old = 0, which[:0]
         if repeated or not new.all():
             twice = at == before
-            twice[1:] |= same & (at[1:] == at[:-1])
+            twice[1:] |= (pair[1:] == pair[:-1]) & (at[1:] == at[:-1])
             new &= ~twice
-            again, old = int(twice.sum()), order[~new & ~twice].astype(np.int32)
+            again, old = int(twice.sum()), which[~new & ~twice]
             pair, slot, anchor, at, rssi = pair[new], slot[new], anchor[new], at[new], rssi[new]
-        last[pair], strength[pair] = at, rssi
-        first = np.empty(len(slot), dtype=np.bool_)
-        first[:1] = True
-        np.not_equal(slot[1:], slot[:-1], out=first[1:])
-        starts = np.flatnonzero(first)
+            starts = np.flatnonzero(np.diff(slot, prepend=-1))
+        last[pair], strength[pair] = at, np.rint(rssi)
         read = slot.take(starts)
         since = np.zeros(len(read))
         if len(read):
@@ -250,7 +248,7 @@ class SiteRadio:
         columns = dict(old)
         columns["claim"] = np.full((rows, self.slots.claim.shape[1]), -1, dtype=np.int32)
         columns["last"] = np.full((rows, self.slots.last.shape[1]), -np.inf)
-        columns["rssi"] = np.full((rows, self.slots.rssi.shape[1]), np.nan, dtype=np.float32)
+        columns["rssi"] = np.full((rows, self.slots.rssi.shape[1]), UNHEARD, dtype=np.int8)
         places = {number: column for column, number in enumerate(state["zones"].tolist())}
         for column, number in enumerate(self.zones.tolist()):
             if number in places:

@@ -19,6 +19,9 @@ Bytes = NDArray[np.int8]
 Bools = NDArray[np.bool_]
 
 FEWEST = 64  # rows of the first allocation
+SPARE = 8  # a table that is full grows by this part of itself
+
+_COUNTED: list[int] = []  # each number once, for the names of all tables: a Python int takes 32 bytes
 
 
 class Column(NamedTuple):
@@ -82,24 +85,24 @@ class Table(Columns):
 
     def __init__(self, spec: Mapping[str, Column]) -> None:
         super().__init__({**spec, "used": Column("?", False)})
-        self._free: list[int] = []
+        self._free: Ints = np.empty(0, dtype=np.int32)
 
     def take(self, count: int) -> Ints:
         """`count` blank rows."""
         missing = count - len(self._free)
         if missing > 0:
             old = self.capacity
-            self.grow(max(old + missing, old + old // 4, FEWEST))
-            self._free = list(range(self.capacity - 1, old - 1, -1)) + self._free
-        rows = np.array(self._free[len(self._free) - count :], dtype=np.int32)
-        del self._free[len(self._free) - count :]
+            self.grow(max(old + missing, old + old // SPARE, FEWEST))
+            self._free = np.concatenate([np.arange(self.capacity - 1, old - 1, -1, dtype=np.int32), self._free])
+        first = len(self._free) - count
+        rows, self._free = self._free[first:].copy(), self._free[:first]
         self.used[rows] = True
         return rows
 
     def give(self, rows: Ints) -> None:
         """Rows that are needed no more."""
         self.clear(rows)
-        self._free.extend(rows.tolist())
+        self._free = np.concatenate([self._free, rows])
 
     def rows(self) -> Ints:
         """The used ones, ascending."""
@@ -113,7 +116,7 @@ class Table(Columns):
     def restore(self, state: Mapping[str, Any]) -> None:
         """The reverse of `state`."""
         super().restore(state)
-        self._free = np.flatnonzero(~self.used)[::-1].tolist()
+        self._free = np.flatnonzero(~self.used)[::-1].astype(np.int32)
 
 
 class Named(Table):
@@ -132,8 +135,9 @@ class Named(Table):
             new = list(dict.fromkeys(names[i] for i in missing))
             rows = self.take(len(new))
             self.names.extend([""] * (self.capacity - len(self.names)))
+            _COUNTED.extend(range(len(_COUNTED), self.capacity))
             for name, row in zip(new, rows.tolist(), strict=True):
-                self.index[name], self.names[row] = row, name
+                self.index[name], self.names[row] = _COUNTED[row], name
             found[missing] = [self.index[names[i]] for i in missing]
         return found
 
@@ -153,7 +157,8 @@ class Named(Table):
         """The reverse of `state`."""
         super().restore(state)
         self.names = list(state["names"])
-        self.index = {self.names[row]: row for row in self.rows().tolist()}
+        _COUNTED.extend(range(len(_COUNTED), self.capacity))
+        self.index = {self.names[row]: _COUNTED[row] for row in self.rows().tolist()}
 
 
 class Numbers:

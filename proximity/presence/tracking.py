@@ -144,7 +144,7 @@ class Tracking:
         shopper = devices.shopper[one]
         self._shoppers.see(shopper, tick)
         if not inside:
-            devices.left_at[device] = at
+            devices.leave(one, at)
             if row[0] < 0:
                 return
         elif row[0] < 0:
@@ -236,14 +236,14 @@ class Tracking:
 
     def _met(self, changed: Ints) -> tuple[Ints, Longs]:
         """Pairs (device, fence) of devices whose last place may be in a changed fence. Unknown places are in none."""
-        lat, lon = self._devices.lat, self._devices.lon
+        known = self._devices.with_fixes()
+        lat, lon = self._devices.lat[known], self._devices.lon[known]
         if len(changed) <= FEW:
             met = [self.fences.boxes.touched(fence, lat, lon) for fence in changed.tolist()]
             fences = np.repeat(changed.astype(np.int64), [len(one) for one in met])
-            return np.concatenate(met).astype(np.int32), fences
-        known = np.flatnonzero(~np.isnan(lat)).astype(np.int32)
+            return known[np.concatenate(met)], fences
         unknown = np.full(len(known), np.nan)
-        near, fence = self.fences.near(lat[known], lon[known], unknown, unknown)
+        near, fence = self.fences.near(lat, lon, unknown, unknown)
         new = np.zeros(self.fences.capacity, dtype=np.bool_)
         new[changed] = True
         return known[near[new[fence]]], fence[new[fence]]

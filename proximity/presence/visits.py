@@ -4,11 +4,13 @@ It runs once for each claim. A claim is what one device's evidence of one kind, 
 shopper's visit is the sum of the claims of everything he carries; see ledger.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proximity.observations import Floats, Ints
 from proximity.presence.state import Bools, Bytes, Column, Singles, Table
@@ -86,11 +88,12 @@ TABLE: tuple[tuple[Phase, Event, Phase, str | None, str | None], ...] = (
 )
 
 NEXT: Bytes = np.repeat(np.array(Phase, dtype=np.int8)[:, None], len(Event), axis=1)
-OUTCOME: Mapping[tuple[int, int], tuple[str, str]] = {
-    (phase, event): (kind, cause) for phase, event, _, kind, cause in TABLE if kind and cause
-}
-for _phase, _event, _next, _, _ in TABLE:
-    NEXT[_phase, _event] = _next
+CAUSES = tuple(sorted({cause for *_, cause in TABLE if cause}))
+ENTERS: Bools = np.zeros(NEXT.shape, dtype=np.bool_)
+CAUSE: Bytes = np.full(NEXT.shape, -1, dtype=np.int8)  # index in CAUSES; -1: no transition
+for _phase, _event, _next, _kind, _cause in TABLE:
+    NEXT[_phase, _event], ENTERS[_phase, _event] = _next, _kind == "enter"
+    CAUSE[_phase, _event] = CAUSES.index(_cause) if _cause else -1
 
 RADIO, FIX = 0, 1  # kinds of evidence
 SPAN = 0.5  # of the time of confirmation that evidence must span: two samples a second apart confirm 1 s, one does not
@@ -107,13 +110,15 @@ CLAIM = {
     "wait": Column("f8", np.inf),  # s of silence that end it
     "due": Column("f8", np.inf),  # event time of the next timer
     "p": Column("f4", 0.0),  # probability of being inside, by the last evidence
-    "lead": Column("f8", 0.0),  # radio: s of clear lead over what the zone has to beat, gathered so far
+    "lead": Column("f4", 0.0),  # radio: s of clear lead over what the zone has to beat, gathered so far
     "ripe": Column("f8", np.inf),  # radio: event time at which the lead will do, if nothing else is heard
     "sure": Column("?", False),  # ARRIVING on evidence that needs no confirmation
     "agreed": Column("?", False),  # the evidence of ARRIVING or LEAVING was repeated, or need not be
     "initial": Column("?", False),
     "jumped": Column("?", False),
     "held": Column("?", False),  # silent because its gateways are offline
+    "stay": Column("i4", -1),  # INSIDE and LEAVING: row of the stay that it backs, see stays.py
+    "also": Column("i4", -1),  # the next claim that backs it; -1: none
 }
 
 
@@ -123,6 +128,41 @@ class Change(NamedTuple):
     row: int
     kind: str
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Claims that entered or left their zones, as columns."""
+
+    row: Ints
+    enter: Bools  # else it is an exit
+    cause: Bytes  # index in CAUSES
+
+    @classmethod
+    def none(cls) -> "Changes":
+        """No change at all."""
+        return cls(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.int8))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __add__(self, other: "Changes") -> "Changes":
+        """These, then the others."""
+        if not len(self) or not len(other):
+            return self if len(self) else other
+        return Changes(
+            np.concatenate([self.row, other.row]),
+            np.concatenate([self.enter, other.enter]),
+            np.concatenate([self.cause, other.cause]),
+        )
+
+    def __iter__(self) -> Iterator[Change]:
+        for row, enter, cause in zip(self.row.tolist(), self.enter.tolist(), self.cause.tolist(), strict=True):
+            yield Change(row, "enter" if enter else "exit", CAUSES[cause])
+
+    def some(self, which: Bools | NDArray[np.intp]) -> "Changes":
+        """Those of a mask or of indices."""
+        return Changes(self.row[which], self.enter[which], self.cause[which])
 
 
 class Claims(Table):
@@ -139,13 +179,15 @@ class Claims(Table):
     wait: Floats
     due: Floats
     p: Singles
-    lead: Floats
+    lead: Singles
     ripe: Floats
     sure: Bools
     agreed: Bools
     initial: Bools
     jumped: Bools
     held: Bools
+    stay: Ints
+    also: Ints
 
     def __init__(self) -> None:
         super().__init__(CLAIM)
@@ -208,17 +250,17 @@ class Claims(Table):
         left = (phase == Phase.LEAVING) & (age >= leave_after)
         return np.asarray(self.agreed[rows] & (entered | left), dtype=np.bool_)
 
-    def happen(self, rows: Ints, event: Event) -> list[Change]:
+    def happen(self, rows: Ints, event: Event) -> Changes:
         """Let `event` happen to each row: the changes that follow."""
         old = self.phase[rows]
         self.phase[rows] = NEXT[old, event]
         self.due[rows] = np.where(self.phase[rows] == Phase.AWAY, np.inf, self.heard[rows] + self.wait[rows])
         self.agreed[rows] = False
-        return [
-            Change(row, *OUTCOME[phase, event])
-            for row, phase in zip(rows.tolist(), old.tolist(), strict=True)
-            if (phase, event) in OUTCOME
-        ]
+        changed = np.flatnonzero(CAUSE[old, event] >= 0)
+        if not len(changed):
+            return Changes.none()
+        phase = old[changed]
+        return Changes(rows[changed], ENTERS[phase, event], CAUSE[phase, event])
 
     def inside(self, rows: Ints) -> Bools:
         """Which of them count for a visit."""

@@ -4,9 +4,8 @@ Ids are derived from what caused them, so a batch that is processed again after 
 database holds already wins over what the repetition says.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,15 +16,15 @@ from proximity.model import Claim, Coupon, Decision, Exposure, Late, Offer, Staf
 from proximity.presence.probe import State
 from proximity.store import bulk, checkpoints, observations, rule_state, tables
 from proximity.store.checkpoints import Checkpoint, Entry
-from proximity.store.database import Store, chunks, insert
-from proximity.store.observations import Kept
+from proximity.store.database import Store, chunks
 from proximity.store.outbox import Delivery
+from proximity.store.packing import Kept, only
 from proximity.store.reserve import reserve
 from proximity.store.rows import late_row
 from proximity.store.rule_state import NOTHING, Memory
 from proximity.store.withdrawal import withdraw_offers
 
-_Personal = TypeVar("_Personal", Transition, Visit, Decision, Offer, Late, Kept)
+_Personal = TypeVar("_Personal", Transition, Visit, Decision, Offer, Late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,18 @@ class Outcome:
     checkpoint: Checkpoint | None = None  # presence's state after the batch; None: the stored one stays
     at: float = 0.0  # the `now` of the batch
 
+    def of(self, known: set[str]) -> "Outcome":
+        """Without what is another shopper's."""
+        return replace(
+            self,
+            transitions=_of(known, self.transitions),
+            visits=_of(known, self.visits),
+            decisions=_of(known, self.decisions),
+            offers=_of(known, self.offers),
+            late=_of(known, self.late),
+            observations=[some for one in self.observations if (some := only(one, known.__contains__)) is not None],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -90,23 +101,24 @@ def commit(store: Store, outcome: Outcome) -> Committed:
     """
     with store.begin() as connection:
         known, unknown = _known_shoppers(connection, outcome)
-        transitions = _insert_new(connection, tables.transitions, _of(known, outcome.transitions))
-        visits = map(msgspec.structs.asdict, _of(known, outcome.visits))
-        bulk.upsert(connection, tables.visits, visits, _grow)
+        outcome = outcome.of(known) if unknown else outcome
+        transitions = _insert_new(connection, tables.transitions, outcome.transitions)
+        bulk.upsert(connection, tables.visits, bulk.from_values(outcome.visits), _grow)
         stale = {one.id for one in outcome.transitions} - transitions
-        fresh = [one for one in _of(known, outcome.decisions) if one.transition not in stale]
+        fresh = [one for one in outcome.decisions if one.transition not in stale] if stale else outcome.decisions
         decisions = _insert_new(connection, tables.decisions, fresh)
         stale = {one.id for one in outcome.decisions} - decisions
         turned = reserve(connection, outcome, decisions)
-        new = [one for one in _of(known, outcome.offers) if one.id not in stale and one.id not in turned]
+        gone = stale | turned.keys()
+        new = [one for one in outcome.offers if one.id not in gone] if gone else outcome.offers
         offers = _insert_new(connection, tables.offers, new, state="queued")
         waiting = [one for one in outcome.deliveries if one.offer in offers]
         deliveries = _insert_new(connection, tables.deliveries, waiting, state="queued", attempts=0)
         rule_state.write(connection, outcome.memory, known)
         withdrawn = _withdraw_left(store, connection, outcome, transitions)
-        late = bulk.insert_new(connection, tables.late_observations, map(late_row, _of(known, outcome.late)))
-        observations.put(store, connection, _of(known, outcome.observations), outcome.states)
-        _raise_offsets(store, connection, outcome)
+        late = bulk.insert_new(connection, tables.late_observations, map(late_row, outcome.late))
+        observations.put(store, connection, outcome.observations, outcome.states)
+        _raise_offsets(connection, outcome)
         _keep_state(connection, outcome)
     return Committed(transitions, decisions, offers, deliveries, late, withdrawn, unknown, turned)
 
@@ -126,20 +138,17 @@ def numbers(ahead: str) -> tuple[int, ...]:
 
 def _known_shoppers(connection: Connection, outcome: Outcome) -> tuple[set[str], frozenset[str]]:
     """Who of the outcome's shoppers is in the store, held there until the commit, and who is not."""
-    named = {
-        one.shopper
-        for part in (
-            outcome.transitions,
-            outcome.visits,
-            outcome.decisions,
-            outcome.offers,
-            outcome.late,
-            outcome.observations,
-            outcome.memory.rows,
-            outcome.memory.events,
-        )
-        for one in part
-    }
+    personal = (
+        outcome.transitions,
+        outcome.visits,
+        outcome.decisions,
+        outcome.offers,
+        outcome.late,
+        outcome.memory.rows,
+        outcome.memory.events,
+    )
+    named = {one.shopper for part in personal for one in part}
+    named.update(*(one.shoppers() for one in outcome.observations))
     table = tables.shoppers
     if connection.dialect.name == "sqlite":  # a writer is alone there: nobody can be held
         there = bulk.there(connection, table, sorted(named))
@@ -156,10 +165,10 @@ def _of(known: set[str], values: Sequence[_Personal]) -> list[_Personal]:
 
 
 def _insert_new(
-    connection: Connection, table: sa.Table, values: Iterable[msgspec.Struct], **constants: Any
+    connection: Connection, table: sa.Table, values: Sequence[msgspec.Struct], **constants: Any
 ) -> frozenset[str]:
     """Insert what is not there; the ids that were not."""
-    return bulk.insert_new(connection, table, ({**msgspec.structs.asdict(value), **constants} for value in values))
+    return bulk.insert_new(connection, table, bulk.from_values(values, **constants))
 
 
 def _grow(statement: Any) -> Any:
@@ -183,15 +192,18 @@ def _withdraw_left(
 ) -> tuple[tuple[str, str], ...]:
     """Take back the offers of visits that ended with this commit."""
     exits = {one.id: one.visit for one in outcome.transitions if one.kind == "exit" and one.id in new}
+    if not exits:
+        return ()
     offers, decisions = tables.offers, tables.decisions
     ids: list[str] = []
     for some in chunks(list(exits.items())):
         caused_by_the_exit = sa.exists().where(
-            decisions.c.id == offers.c.id, decisions.c.transition.in_([transition for transition, _ in some])
+            decisions.c.id == offers.c.id,
+            bulk.among(connection, decisions.c.transition, [transition for transition, _ in some]),
         )
         query = sa.select(offers.c.id).where(
-            offers.c.visit.in_([visit for _, visit in some]),
-            offers.c.on_exit == "withdraw",
+            bulk.among(connection, offers.c.visit, [visit for _, visit in some]),
+            sa.text("offers.on_exit = 'withdraw'"),  # as in the index that holds only these
             offers.c.state.in_(("queued", "sent")),
             offers.c.expires > outcome.at,
             ~caused_by_the_exit,
@@ -209,30 +221,16 @@ def _keep_state(connection: Connection, outcome: Outcome) -> None:
         checkpoints.covered(connection, kept.number, kept.partition)
 
 
-def _raise_offsets(store: Store, connection: Connection, outcome: Outcome) -> None:
+def _raise_offsets(connection: Connection, outcome: Outcome) -> None:
+    names = ("site", "gateway", "boot", "seq", "ahead", "messages", "rows", "at")
     rows = [
-        {
-            "site": one.site,
-            "gateway": one.gateway,
-            "boot": one.boot,
-            "seq": one.seq,
-            "ahead": ",".join(map(str, one.ahead)),
-            "messages": one.messages,
-            "rows": one.rows,
-            "at": outcome.at,
-        }
-        for one in sorted(outcome.offsets, key=lambda one: (one.site, one.gateway, one.boot))
+        (one.site, one.gateway, one.boot, one.seq, ",".join(map(str, one.ahead)), one.messages, one.rows, outcome.at)
+        for one in outcome.offsets
     ]
-    if rows:
-        connection.execute(_raise_offset(store.dialect), rows)
+    bulk.write(connection, tables.offsets, bulk.Rows(names, sorted(rows)), _raise_offset)
 
 
-# Statements are built once: to build one costs more than to run it for a row.
-
-
-@cache
-def _raise_offset(dialect: str) -> sa.Executable:
-    statement = insert(dialect, tables.offsets)
+def _raise_offset(statement: Any) -> Any:
     new, old = statement.excluded, tables.offsets.c
     return statement.on_conflict_do_update(
         index_elements=[old.site, old.gateway, old.boot],

@@ -21,9 +21,12 @@ from proximity.errors import ProximityError
 from proximity.store import schema
 
 BUSY_SECONDS = 30.0  # longer than any transaction of ours; a purge works in small pieces
+CACHE_KIB = 16_384  # of a connection to SQLite, at the most; the pipeline's is the one that fills it
+LOG_PAGES = 4_000  # of 4 KiB, after which SQLite folds its log into the file
 CHUNK = 10_000  # values in one IN (…): SQLite takes 32,766 parameters, PostgreSQL 65,535
 
 _T = TypeVar("_T")
+_encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class StoreError(ProximityError):
@@ -116,6 +119,7 @@ def open_store(url: str) -> Store:
             json_deserializer=msgspec.json.decode,
             pool_size=16,  # a web server's threads, the outbox and the pipeline hold a connection for milliseconds each
             max_overflow=32,
+            pool_use_lifo=True,  # the connection whose memory is warm
             pool_pre_ping=parsed.get_backend_name() == "postgresql",  # the server may have been restarted meanwhile
         )
     except ImportError as error:
@@ -181,6 +185,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         # NORMAL may lose the last commits when the power fails; a commit here is what a gateway's spool is emptied on.
         "synchronous = FULL",
         "foreign_keys = ON",
+        # Pages that one commit after the other changes, as those of indexes, stay in memory between them, and are
+        # copied from the log into the file once for many commits.
+        f"cache_size = -{CACHE_KIB}",
+        f"wal_autocheckpoint = {LOG_PAGES}",
         "secure_delete = ON",  # an erased shopper does not stay readable in free pages
     ):
         connection.execute(f"PRAGMA {pragma}").close()
@@ -238,4 +246,4 @@ def _what_to_do(url: URL, cause: str) -> str:
 
 def to_json(value: Any) -> str:
     # Values in traces come from expressions; what is no JSON is kept as its text. NaN becomes null.
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    return _encoder.encode(value).decode()

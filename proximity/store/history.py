@@ -2,6 +2,7 @@
 # ruff: noqa: A002 - an id is called id, as in every value
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,8 +10,10 @@ from sqlalchemy import Connection
 
 from proximity.model import Decision, Sent, Transition, Visit
 from proximity.store import tables
-from proximity.store.database import Store, chunks
+from proximity.store.bulk import among
+from proximity.store.database import Store, chunks, to_json
 from proximity.store.rows import to_decision
+from proximity.store.settling import given
 
 _transitions = tables.transitions
 _visits = tables.visits
@@ -69,6 +72,15 @@ def visits(
     statement = sa.select(table).where(*where).order_by(table.c.started.desc(), table.c.id).limit(limit)
     with store.connect() as connection:
         return [Visit(**row) for row in connection.execute(statement).mappings()]
+
+
+def open_zones(store: Store, shoppers: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
+    """(site, zone) of each open visit, by shopper; who has none is missing."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    with store.connect() as connection:
+        for shopper, site, zone in connection.execute(_open_visits(store.dialect), {"ids": to_json(list(shoppers))}):
+            found.setdefault(shopper, set()).add((site, zone))
+    return found
 
 
 def decisions(
@@ -151,21 +163,30 @@ def sends_in(connection: Connection, shoppers: Iterable[str], since: float) -> l
     found: list[tuple[str, Sent]] = []
     for some in chunks(sorted(set(shoppers))):
         offered = sa.select(table.id, table.shopper, table.rule, table.site, table.created, table.service).where(
-            table.shopper.in_(some),
+            among(connection, _offers.c.shopper, some),
             table.created >= since,
             sa.or_(table.state.in_(("queued", "sent")), _was_handed()),
         )
         found += [(row[0], Sent(*row[1:])) for row in connection.execute(offered)]
         held = sa.select(ghosts.id, ghosts.shopper, ghosts.rule, ghosts.site, ghosts.at).where(
-            ghosts.shopper.in_(some), ghosts.outcome == "withheld", ghosts.at >= since, ghosts.ghost
+            among(connection, _decisions.c.shopper, some),
+            ghosts.outcome == "withheld",
+            ghosts.at >= since,
+            ghosts.ghost,
         )
         found += [(row[0], Sent(*row[1:])) for row in connection.execute(held)]
         offer_too = sa.exists().where(table.id == words.decision)
         told = sa.select(words.decision, words.shopper, words.rule, words.site, words.created).where(
-            words.shopper.in_(some), words.created >= since, ~offer_too
+            among(connection, tables.staff_messages.c.shopper, some), words.created >= since, ~offer_too
         )
         found += [(row[0], Sent(*row[1:], silent=True)) for row in connection.execute(told.distinct())]
     return found
+
+
+@cache
+def _open_visits(dialect: str) -> sa.Executable:
+    own = _visits.c
+    return sa.select(own.shopper, own.site, own.zone).where(own.shopper.in_(given(dialect)), own.ended.is_(None))
 
 
 def _was_handed() -> sa.ColumnElement[bool]:

@@ -55,8 +55,16 @@ def withdraw(store: Store, id: str, reason: str, at: float) -> bool:
         return bool(withdraw_offers(store, connection, [id], reason, at))
 
 
-def latencies(store: Store, since: float | None = None) -> list[float]:
-    """Seconds from the observation that completed an offer's trigger to the hand-over, one per offer handed over.
+class HandOver(msgspec.Struct, frozen=True):
+    """When an offer was made and first handed over; seconds since the epoch."""
+
+    observed: float  # the observation that completed its trigger
+    created: float  # the turn that decided it began
+    handed: float
+
+
+def hand_overs(store: Store, since: float | None = None) -> list[HandOver]:
+    """One per offer handed over, in the order in which they were.
 
     The first hand-over to a channel that leaves the house counts; the inbox, a page that may not be open, counts only
     for offers that went nowhere else. `since`: offers created from then on.
@@ -64,15 +72,21 @@ def latencies(store: Store, since: float | None = None) -> list[float]:
     outside = sa.func.min(sa.case((_deliveries.c.channel != "inbox", _deliveries.c.handed)))
     first = sa.func.coalesce(outside, sa.func.min(_deliveries.c.handed))
     statement = (
-        sa.select(first - _offers.c.observed)
+        sa.select(_offers.c.observed, _offers.c.created, first)
         .join(_deliveries, _deliveries.c.offer == _offers.c.id)
         .where(_deliveries.c.kind == "offer", _deliveries.c.handed.is_not(None))
-        .group_by(_offers.c.id, _offers.c.observed)
+        .group_by(_offers.c.id, _offers.c.observed, _offers.c.created)
+        .order_by(first)
     )
     if since is not None:
         statement = statement.where(_offers.c.created >= since)
     with store.connect() as connection:
-        return [float(seconds) for seconds in connection.execute(statement).scalars()]
+        return [HandOver(*row) for row in connection.execute(statement)]
+
+
+def latencies(store: Store, since: float | None = None) -> list[float]:
+    """Seconds from the observation that completed an offer's trigger to its `HandOver`."""
+    return [one.handed - one.observed for one in hand_overs(store, since)]
 
 
 def _stored(row: sa.RowMapping) -> StoredOffer:

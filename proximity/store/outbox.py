@@ -1,28 +1,24 @@
-"""The outbox: what has to be handed to which channel, and what became of it.
-
-A delivery is queued; it ends as sent, as skipped (with a reason) or as dead. Its offer's state follows in the same
-transaction: every function that ends deliveries returns the offers that thereby ended unsent.
+"""The outbox: what has to be handed to which channel. What becomes of it, settling.py writes down.
 
 Several workers share one outbox on PostgreSQL: each claims what it takes up, for the time of a lease. On SQLite there
 is one worker, and what is due is its own.
 """
 # ruff: noqa: A002 - an id is called id, as in every value
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
-from proximity.model import Offer, derive_id
+from proximity.model import Offer, child_id
 from proximity.store import tables
-from proximity.store.database import Store, chunks
-from proximity.store.rows import OFFER_COLUMNS, to_offer
-from proximity.store.withdrawal import notify
+from proximity.store.database import Store, to_json
+from proximity.store.rows import OFFER_COLUMNS, OFFER_FIELDS
+from proximity.store.settling import Result, Settled, given, lock_offers, record, settle
 
 Kind = Literal["offer", "withdraw"]
-MAX_ERROR = 500  # characters kept of what a channel said
 LEASE = 30.0  # s for which a claim holds: twice as long as a channel may take for a call
 
 _offers = tables.offers
@@ -45,7 +41,7 @@ class Delivery(msgspec.Struct, frozen=True):
     def of(cls, offer: Offer, channel: str, address: str) -> "Delivery":
         """`offer` to `address`, due at once."""
         return cls(
-            id=derive_id(offer.id, channel, address, "offer"),
+            id=child_id(offer.id, channel, address, "offer"),
             offer=offer.id,
             shopper=offer.shopper,
             channel=channel,
@@ -75,21 +71,9 @@ class Clearance(NamedTuple):
     consented: bool  # to the offer's purpose
 
 
-class Settled(NamedTuple):
-    """An offer that ended without reaching anybody."""
-
-    offer: str
-    shopper: str
-    state: str  # withdrawn | expired | failed
-    reason: str
-
-
 def due(store: Store, now: float, limit: int = 100, channel: str | None = None) -> list[StoredDelivery]:
     """Queued deliveries whose time has come, the longest due first. `channel` None: of every channel."""
-    where = [_deliveries.c.state == "queued", _deliveries.c.due <= now]
-    if channel is not None:
-        where.append(_deliveries.c.channel == channel)
-    return _select(store, where, (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id), limit)
+    return _read(store, _due(channel is not None), {"now": now, "most": limit, "lane": channel})
 
 
 def claim(
@@ -98,28 +82,19 @@ def claim(
     """As `due`, and nobody else gets them for `lease` seconds. Rows that another worker is claiming are passed over."""
     if store.dialect == "sqlite":
         return due(store, now, limit, channel)
-    where = [_deliveries.c.state == "queued", _deliveries.c.due <= now, _free()]
-    if channel is not None:
-        where.append(_deliveries.c.channel == channel)
-    first = sa.select(_deliveries.c.id).where(*where).order_by(_deliveries.c.due, _deliveries.c.created).limit(limit)
-    mine = sa.update(_deliveries).where(_deliveries.c.id.in_(first.with_for_update(skip_locked=True).scalar_subquery()))
+    told = {"now": now, "most": limit, "lane": channel, "mine": holder, "seconds": lease}
     with store.begin() as connection:
-        ids = connection.execute(
-            mine.values(holder=holder, lease=_clock() + lease).returning(_deliveries.c.id)
-        ).scalars()
-        claimed = list(ids)
-    return _select(
-        store, [_deliveries.c.id.in_(claimed)], (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id), limit
-    )
+        claimed = list(connection.execute(_claim(channel is not None), told).scalars())
+    return _read(store, _these(store.dialect), {"ids": to_json(claimed)}) if claimed else []
 
 
-def renew(store: Store, id: str, holder: str, lease: float = LEASE) -> bool:
-    """Hold a claimed delivery for another `lease` seconds. False when it is not the holder's any more."""
+def renew(store: Store, ids: Collection[str], holder: str, lease: float = LEASE) -> frozenset[str]:
+    """Hold claimed deliveries for another `lease` seconds. Those that are the holder's still."""
     if store.dialect == "sqlite":
-        return True
-    mine = (_deliveries.c.id == id, _deliveries.c.holder == holder, _deliveries.c.state == "queued")
+        return frozenset(ids)
+    told = {"ids": to_json(sorted(ids)), "mine": holder, "seconds": lease}
     with store.begin() as connection:
-        return connection.execute(sa.update(_deliveries).where(*mine).values(lease=_clock() + lease)).rowcount > 0
+        return frozenset(connection.execute(_renew(store.dialect), told).scalars())
 
 
 def release(store: Store, holder: str) -> None:
@@ -133,79 +108,43 @@ def release(store: Store, holder: str) -> None:
 
 def next_due(store: Store, channel: str | None = None) -> float | None:
     """When the earliest queued delivery that nobody holds is due; None when none waits."""
-    statement = sa.select(sa.func.min(_deliveries.c.due)).where(_deliveries.c.state == "queued")
-    if store.dialect == "postgresql":
-        statement = statement.where(_free())
-    if channel is not None:
-        statement = statement.where(_deliveries.c.channel == channel)
     with store.connect() as connection:
-        at: float | None = connection.execute(statement).scalar()
+        found = connection.execute(_next_due(store.dialect, channel is not None), {"lane": channel})
+        at: float | None = found.scalar()
     return at
 
 
-def clearance(store: Store, id: str) -> Clearance | None:
-    """Read just before a send. None: the delivery is gone, its shopper was erased."""
-    consent = tables.consents
-    granted = sa.exists().where(
-        consent.c.shopper == _offers.c.shopper, consent.c.purpose == _offers.c.purpose, consent.c.granted.is_(True)
-    )
-    statement = (
-        sa.select(_deliveries.c.state, _offers.c.state.label("offer_state"), granted.label("consented"))
-        .join(_offers, _offers.c.id == _deliveries.c.offer)
-        .where(_deliveries.c.id == id)
-    )
+def clearances(store: Store, ids: Collection[str]) -> dict[str, Clearance]:
+    """Read just before deliveries are handed over, by delivery. One that is not in it is gone: its shopper was
+    erased."""
     with store.connect() as connection:
-        row = connection.execute(statement).one_or_none()
-    return None if row is None else Clearance(row.state, row.offer_state, bool(row.consented))
+        rows = connection.execute(_clearances(store.dialect), {"ids": to_json(list(ids))}).all()
+    return {row[0]: Clearance(row[1], row[2], bool(row[3])) for row in rows}
 
 
 def mark_sent(store: Store, handed: Mapping[str, float]) -> None:
-    """Deliveries that a channel took, each with the moment it did.
-
-    An offer that was withdrawn while its send was under way is taken back: the withdrawal is queued here.
-    """
-    ids = sorted(handed)
-    with store.begin() as connection:
-        offers = _lock_offers(connection, ids)
-        connection.execute(
-            sa.update(_deliveries)
-            .where(_deliveries.c.id == sa.bindparam("delivery"))
-            .values(state="sent", handed=sa.bindparam("at"), reason=None, error=None),
-            [{"delivery": one, "at": handed[one]} for one in ids],
-        )
-        for some in chunks(ids):
-            overtaken = (
-                sa.select(_deliveries)
-                .join(_offers, _offers.c.id == _deliveries.c.offer)
-                .where(_deliveries.c.id.in_(some), _deliveries.c.kind == "offer", _offers.c.state == "withdrawn")
-            )
-            notify(store, connection, connection.execute(overtaken).mappings().all(), max(handed.values()))
-        _settle(connection, offers)
+    """Deliveries that a channel took, each with the moment it did."""
+    record(store, [Result(one, "sent", at) for one, at in handed.items()])
 
 
 def mark_skipped(store: Store, id: str, reason: str) -> list[Settled]:
     """A queued delivery that shall not be sent any more: expired, no_consent, left_zone or withdrawn."""
-    return _end(store, id, {"state": "skipped", "reason": reason})
+    return record(store, [Result(id, "skipped", why=reason)])
 
 
 def mark_retry(store: Store, id: str, due: float, error: str) -> None:
     """An attempt failed; the next is not to be made before `due`."""
-    with store.begin() as connection:
-        connection.execute(
-            sa.update(_deliveries)
-            .where(_deliveries.c.id == id, _deliveries.c.state == "queued")
-            .values(attempts=_deliveries.c.attempts + 1, due=due, error=error[:MAX_ERROR], holder=None, lease=None)
-        )
+    record(store, [Result(id, "retry", due, error)])
 
 
 def mark_dead(store: Store, id: str, error: str) -> list[Settled]:
     """The last attempt failed. The delivery stays visible, and `requeue` revives it."""
-    return _end(store, id, {"state": "dead", "attempts": _deliveries.c.attempts + 1, "error": error[:MAX_ERROR]})
+    return record(store, [Result(id, "dead", why=error)])
 
 
 def dead(store: Store, limit: int = 100) -> list[StoredDelivery]:
     """Dead letters, newest first."""
-    return _select(store, [_deliveries.c.state == "dead"], (_deliveries.c.created.desc(), _deliveries.c.id), limit)
+    return _read(store, _dead(), {"most": limit})
 
 
 def requeue(store: Store, id: str, at: float) -> bool:
@@ -214,24 +153,23 @@ def requeue(store: Store, id: str, at: float) -> bool:
     An offer that has expired meanwhile is skipped when its turn comes.
     """
     with store.begin() as connection:
-        offers = _lock_offers(connection, [id])
+        lock_offers(connection, [id])
         changed = connection.execute(
             sa.update(_deliveries)
             .where(_deliveries.c.id == id, _deliveries.c.state == "dead")
             .values(state="queued", attempts=0, due=at, holder=None, lease=None)
         ).rowcount
-        _settle(connection, offers)
+        settle(connection, [id])
     return changed > 0
 
 
 def abandon(store: Store, channels: Collection[str]) -> list[Settled]:
     """Give up what waits for a channel that is none of `channels`: it was taken out of the configuration."""
-    waiting = sa.select(_deliveries.c.id, _deliveries.c.channel).where(
-        _deliveries.c.state == "queued", _deliveries.c.channel.not_in(sorted(channels))
-    )
     with store.connect() as connection:
-        orphans = connection.execute(waiting).all()
-    return [ended for one in orphans for ended in mark_dead(store, one.id, f"no channel {one.channel} is configured")]
+        orphans = connection.execute(_orphans(tuple(sorted(channels)))).all()
+    if not orphans:
+        return []
+    return record(store, [Result(one, "dead", why=f"no channel {name} is configured") for one, name in orphans])
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -242,103 +180,111 @@ def counts(store: Store) -> dict[str, int]:
     return {state: found.get(state, 0) for state in ("queued", "sent", "skipped", "dead")}
 
 
-def _select(
-    store: Store, where: Sequence[sa.ColumnElement[bool]], order: Sequence[sa.ColumnElement[object]], limit: int
-) -> list[StoredDelivery]:
-    own = [column.label(f"d_{column.name}") for column in _deliveries.c]
-    statement = (
-        sa.select(*own, *OFFER_COLUMNS)
-        .join(_offers, _offers.c.id == _deliveries.c.offer)
-        .where(*where)
-        .order_by(*order)
-        .limit(limit)
-    )
+# A row is the fields of a Delivery, of an Offer and the rest of a StoredDelivery, in their order.
+_OWN = Delivery.__struct_fields__
+_REST = ("state", "attempts", "reason", "handed", "error")
+_OFFER_AT, _REST_AT = len(_OWN), len(_OWN) + len(OFFER_FIELDS)
+_CHANNELS_AT = _OFFER_AT + OFFER_FIELDS.index("channels")
+
+
+def _read(store: Store, statement: sa.Executable, told: Mapping[str, object]) -> list[StoredDelivery]:
     with store.connect() as connection:
-        rows = connection.execute(statement).mappings().all()
-    return [
-        StoredDelivery(
-            delivery=Delivery(**{name: row[f"d_{name}"] for name in Delivery.__struct_fields__}),
-            offer=to_offer(row),
-            state=row["d_state"],
-            attempts=row["d_attempts"],
-            reason=row["d_reason"],
-            handed=row["d_handed"],
-            error=row["d_error"],
+        rows = connection.execute(statement, told).all()
+    return [_stored(list(row)) for row in rows]
+
+
+def _stored(row: list[Any]) -> StoredDelivery:
+    row[_CHANNELS_AT] = tuple(row[_CHANNELS_AT])
+    return StoredDelivery(Delivery(*row[:_OFFER_AT]), Offer(*row[_OFFER_AT:_REST_AT]), *row[_REST_AT:])
+
+
+# Statements are built once: to build one costs more than to run it for a row.
+
+
+def _rows() -> sa.Select[Any]:
+    own = [_deliveries.c[name].label(f"d_{name}") for name in (*_OWN, *_REST)]
+    columns = [*own[: len(_OWN)], *OFFER_COLUMNS, *own[len(_OWN) :]]
+    return sa.select(*columns).join(_offers, _offers.c.id == _deliveries.c.offer)
+
+
+def _ready(of_channel: bool) -> list[sa.ColumnElement[bool]]:
+    where = [_deliveries.c.state == "queued", _deliveries.c.due <= sa.bindparam("now")]
+    return [*where, _deliveries.c.channel == sa.bindparam("lane")] if of_channel else where
+
+
+@cache
+def _due(of_channel: bool) -> sa.Executable:
+    order = (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id)
+    return _rows().where(*_ready(of_channel)).order_by(*order).limit(sa.bindparam("most"))
+
+
+@cache
+def _these(dialect: str) -> sa.Executable:
+    order = (_deliveries.c.due, _deliveries.c.created, _deliveries.c.id)
+    return _rows().where(_deliveries.c.id.in_(given(dialect))).order_by(*order)
+
+
+@cache
+def _dead() -> sa.Executable:
+    order = (_deliveries.c.created.desc(), _deliveries.c.id)
+    return _rows().where(_deliveries.c.state == "dead").order_by(*order).limit(sa.bindparam("most"))
+
+
+@cache
+def _claim(of_channel: bool) -> sa.Executable:
+    """PostgreSQL only."""
+    first = sa.select(_deliveries.c.id).where(*_ready(of_channel), _free())
+    first = first.order_by(_deliveries.c.due, _deliveries.c.created).limit(sa.bindparam("most"))
+    mine = sa.update(_deliveries).where(_deliveries.c.id.in_(first.with_for_update(skip_locked=True).scalar_subquery()))
+    return mine.values(holder=sa.bindparam("mine"), lease=_until()).returning(_deliveries.c.id)
+
+
+@cache
+def _renew(dialect: str) -> sa.Executable:
+    """PostgreSQL only."""
+    own = _deliveries.c
+    mine = (own.id.in_(given(dialect)), own.holder == sa.bindparam("mine"), own.state == "queued")
+    return sa.update(_deliveries).where(*mine).values(lease=_until()).returning(own.id)
+
+
+@cache
+def _next_due(dialect: str, of_channel: bool) -> sa.Executable:
+    statement = sa.select(sa.func.min(_deliveries.c.due)).where(_deliveries.c.state == "queued")
+    if dialect == "postgresql":
+        statement = statement.where(_free())
+    return statement.where(_deliveries.c.channel == sa.bindparam("lane")) if of_channel else statement
+
+
+@cache
+def _clearances(dialect: str) -> sa.Executable:
+    consent = tables.consents
+    granted = sa.exists().where(
+        consent.c.shopper == _offers.c.shopper, consent.c.purpose == _offers.c.purpose, consent.c.granted.is_(True)
+    )
+    return (
+        sa.select(
+            _deliveries.c.id, _deliveries.c.state, _offers.c.state.label("offer_state"), granted.label("consented")
         )
-        for row in rows
-    ]
+        .join(_offers, _offers.c.id == _deliveries.c.offer)
+        .where(_deliveries.c.id.in_(given(dialect)))
+    )
+
+
+@cache
+def _orphans(channels: tuple[str, ...]) -> sa.Executable:
+    return sa.select(_deliveries.c.id, _deliveries.c.channel).where(
+        _deliveries.c.state == "queued", _deliveries.c.channel.not_in(channels)
+    )
 
 
 def _free() -> sa.ColumnElement[bool]:
     return sa.or_(_deliveries.c.lease.is_(None), _deliveries.c.lease <= _clock())
 
 
+def _until() -> sa.ColumnElement[float]:
+    return _clock() + sa.bindparam("seconds", type_=sa.Double)
+
+
 def _clock() -> sa.ColumnElement[float]:
     """The database's clock, which is the same for every worker; seconds since the epoch (PostgreSQL)."""
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
-
-
-def _end(store: Store, id: str, values: Mapping[str, object]) -> list[Settled]:
-    with store.begin() as connection:
-        offers = _lock_offers(connection, [id])
-        connection.execute(
-            sa.update(_deliveries).where(_deliveries.c.id == id, _deliveries.c.state == "queued").values(**values)
-        )
-        return _settle(connection, offers)
-
-
-def _lock_offers(connection: Connection, deliveries: Sequence[str]) -> list[str]:
-    """The offers of these deliveries, locked in the order in which withdrawals lock them: offer first, by id."""
-    offers: set[str] = set()
-    for some in chunks(deliveries):
-        offers.update(connection.execute(sa.select(_deliveries.c.offer).where(_deliveries.c.id.in_(some))).scalars())
-    ordered = sorted(offers)
-    for some in chunks(ordered):
-        connection.execute(sa.select(_offers.c.id).where(_offers.c.id.in_(some)).order_by("id").with_for_update())
-    return ordered
-
-
-def _settle(connection: Connection, offers: Sequence[str]) -> list[Settled]:
-    """Let each offer's state follow from its deliveries. A withdrawn offer stays withdrawn."""
-    ended: list[Settled] = []
-    for some in chunks(offers):
-        parts: dict[str, list[tuple[str, str | None]]] = {}
-        statement = sa.select(_deliveries.c.offer, _deliveries.c.state, _deliveries.c.reason).where(
-            _deliveries.c.offer.in_(some), _deliveries.c.kind == "offer"
-        )
-        for offer, state, reason in connection.execute(statement):
-            parts.setdefault(offer, []).append((state, reason))
-        for offer, deliveries in parts.items():
-            ended += _settle_one(connection, offer, *_state_of(deliveries))
-    return ended
-
-
-def _state_of(deliveries: Sequence[tuple[str, str | None]]) -> tuple[str, str | None]:
-    states = {state for state, _ in deliveries}
-    if "sent" in states:
-        return "sent", None
-    if "queued" in states:
-        return "queued", None
-    if "dead" in states:
-        return "failed", "undeliverable"
-    reasons = [reason for _, reason in deliveries]
-    if all(reason == "expired" for reason in reasons):
-        return "expired", "expired"
-    return "withdrawn", next(reason for reason in reasons if reason != "expired")
-
-
-def _settle_one(connection: Connection, offer: str, state: str, reason: str | None) -> list[Settled]:
-    statement = (
-        sa.update(_offers)
-        .where(
-            _offers.c.id == offer,
-            _offers.c.state != "withdrawn",
-            sa.or_(_offers.c.state != state, _offers.c.state_reason.is_distinct_from(reason)),
-        )
-        .values(state=state, state_reason=reason)
-        .returning(_offers.c.shopper)
-    )
-    shopper = connection.execute(statement).scalar()
-    if shopper is None or reason is None:
-        return []
-    return [Settled(offer, shopper, state, reason)]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from proximity.model import Device, Shopper
-from proximity.store import coupons, tables
+from proximity.store import coupons, observations, tables
 from proximity.store.database import Store, StoreError, chunks
 
 _shoppers = tables.shoppers
@@ -196,6 +196,7 @@ def erase(store: Store, shopper: str) -> bool:
         of_shopper = sa.select(tables.offers.c.id).where(tables.offers.c.shopper == shopper)
         own = tables.deliveries.c.offer.in_(of_shopper)  # which has an index; `deliveries.shopper` has none
         removed += connection.execute(sa.delete(tables.deliveries).where(own)).rowcount
+        removed += observations.erase(connection, shopper)
         for table in tables.metadata.sorted_tables:
             if "shopper" in table.c and table is not tables.deliveries:
                 removed += connection.execute(sa.delete(table).where(table.c.shopper == shopper)).rowcount

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from proximity.model import Claim, Decision, Sent, Stage
 from proximity.store import tables
-from proximity.store.bulk import insert_new
+from proximity.store.bulk import Rows, from_values, insert_new
 from proximity.store.database import chunks, insert
 from proximity.store.history import sends_in
 
@@ -59,8 +59,8 @@ def reserve(connection: Connection, outcome: Outcome, new: frozenset[str]) -> Ma
     return turned
 
 
-def _rows(values: Sequence[Any], kept: frozenset[str], by: str, **constants: Any) -> list[dict[str, Any]]:
-    return [{**msgspec.structs.asdict(one), **constants} for one in values if getattr(one, by) in kept]
+def _rows(values: Sequence[Any], kept: frozenset[str], by: str, **constants: Any) -> Rows:
+    return from_values([one for one in values if getattr(one, by) in kept], **constants)
 
 
 def _take(connection: Connection, claims: Sequence[Claim], new: frozenset[str]) -> dict[str, tuple[str, Stage]]:

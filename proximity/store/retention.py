@@ -5,7 +5,8 @@ import sqlalchemy as sa
 from proximity.store import coupons, tables
 from proximity.store.database import Store
 
-PIECE = 2_000  # rows a transaction: the pipeline waits for milliseconds, not for the night's cleaning
+LUMPS = 100  # rows with what was observed, of some ten kilobytes each, and
+PIECE = 2_000  # other rows a transaction: the pipeline waits for milliseconds, not for the night's cleaning
 
 
 def purge(store: Store, before: float) -> dict[str, int]:
@@ -38,17 +39,18 @@ def purge_observations(store: Store, before: float) -> dict[str, int]:
     later = states.alias()
     overtaken = sa.exists().where(later.c.anchor == states.c.anchor, later.c.at > states.c.at, later.c.at < before)
     return {
-        "observations": _remove(store, tables.observations, tables.observations.c.ends < before),
+        "observations": _remove(store, tables.observations, tables.observations.c.ends < before, LUMPS),
         "gateway_states": _remove(store, states, sa.and_(states.c.at < before, overtaken)),
     }
 
 
-def _remove(store: Store, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+def _remove(store: Store, table: sa.Table, condition: sa.ColumnElement[bool], most: int | None = None) -> int:
+    most = most or PIECE
     removed = 0
     while True:
         with store.begin() as connection:
-            piece = sa.select(table.c.id).where(condition).limit(PIECE)
+            piece = sa.select(table.c.id).where(condition).limit(most)
             number = connection.execute(sa.delete(table).where(table.c.id.in_(piece))).rowcount
         removed += number
-        if number < PIECE:
+        if number < most:
             return removed

@@ -46,12 +46,14 @@ NOTHING = Memory()
 
 def write(connection: Connection, memory: Memory, known: set[str]) -> None:
     """In the transaction of the batch. Rows and events of shoppers who are not `known` are dropped."""
+    if not memory:
+        return
     for some in chunks(sorted(memory.gone)):
         connection.execute(sa.delete(_state).where(_state.c.id.in_(some)))
     rows = [_columns(row) for row in memory.rows if row.shopper in known]
     bulk.upsert(connection, _state, rows, _replace)
-    events = [msgspec.structs.asdict(event) for event in memory.events if event.shopper in known]
-    bulk.insert_new(connection, _events, events)
+    events = [event for event in memory.events if event.shopper in known]
+    bulk.insert_new(connection, _events, bulk.from_values(events))
     ticks = [{"id": f"{tick.rule} {tick.clock}", "planned": tick.planned} for tick in memory.ticks]
     bulk.upsert(connection, _ticks, ticks, _later)
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -161,7 +162,7 @@ decisions = Table(
     "decisions",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("transition", String(32), nullable=False, index=True),
+    Column("transition", String(32), nullable=False),
     Column("rule", String(128), nullable=False),
     Column("shopper", String(64), nullable=False),
     Column("site", String(64), nullable=False),
@@ -183,7 +184,7 @@ offers = Table(
     Column("shopper", String(64), nullable=False),
     Column("site", String(64), nullable=False),
     Column("zone", String(64), nullable=False),
-    Column("visit", String(32), nullable=False, index=True),
+    Column("visit", String(32), nullable=False),
     Column("title", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("language", String(35), nullable=False),
@@ -202,6 +203,8 @@ offers = Table(
     Column("state_reason", String(32)),
     Column("seen", Double),  # first time the shopper opened it
     Index(None, "shopper", "created"),
+    # Of the offers that the end of their visit takes back; the others are not looked for by visit.
+    Index(None, "visit", sqlite_where=text("on_exit = 'withdraw'"), postgresql_where=text("on_exit = 'withdraw'")),
 )
 
 # The outbox: one row per offer and address, and one more where an offer is taken back from it. Rows are worked off by
@@ -209,7 +212,7 @@ offers = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", String(32), primary_key=True),  # derive_id(offer, channel, address, kind)
+    Column("id", String(32), primary_key=True),  # child_id(offer, channel, address, kind)
     Column("kind", String(16), nullable=False),  # offer | withdraw
     Column("offer", String(32), nullable=False, index=True),
     Column("shopper", String(64), nullable=False),
@@ -383,17 +386,17 @@ secrets = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# What was observed lately, one row per device and some seconds, for hours: see store/observations.py.
+# What was observed lately, one row for the devices of some shoppers and some seconds, for hours: see store/packing.py.
+# Who they are stands in the data: `people.erase` has them taken out.
 observations = Table(
     "observations",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("device", String(160), nullable=False),
-    Column("shopper", String(64), nullable=False),
+    Column("lump", Integer, nullable=False),
     Column("begins", Double, nullable=False),
     Column("ends", Double, nullable=False, index=True),
     Column("data", LargeBinary, nullable=False),
-    Index(None, "shopper", "ends"),
+    Index(None, "lump", "ends"),
 )
 
 # When gateways went and came, for as long.

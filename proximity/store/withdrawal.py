@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from proximity.model import derive_id
+from proximity.model import child_id
 from proximity.store import tables
 from proximity.store.database import Store, chunks
 
@@ -60,7 +60,7 @@ def _skip_and_notify(store: Store, connection: Connection, offers: Sequence[str]
 
 def _notice(row: sa.RowMapping, at: float) -> dict[str, Any]:
     return {
-        "id": derive_id(row["offer"], row["channel"], row["address"], "withdraw"),
+        "id": child_id(row["offer"], row["channel"], row["address"], "withdraw"),
         "kind": "withdraw",
         "offer": row["offer"],
         "shopper": row["shopper"],

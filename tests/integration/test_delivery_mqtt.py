@@ -1,7 +1,7 @@
 """The outbox against real brokers: an app and two OwnTracks phones hear of an offer, and of its end."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -36,11 +36,8 @@ APP, PLAIN, SEALED = wire.offers_topic("ada"), "owntracks/ada/phone/cmd", "owntr
 class Inside:
     """Ada is among the coffees."""
 
-    def inside(self, shopper: str) -> set[tuple[str, str]]:
-        return {("lyon", "coffee")}
-
-    def in_store(self, shopper: str, site: str) -> bool:
-        return True
+    def zones_of(self, shoppers: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+        return {shopper: {("lyon", "coffee")} for shopper in shoppers}
 
 
 @pytest.fixture

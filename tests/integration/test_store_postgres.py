@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from proximity.delivery.worker import OutboxWorker, StoredPresence
+from proximity.delivery.clearing import StoredPresence
+from proximity.delivery.worker import OutboxWorker
 from proximity.model import Offer, Shopper, Visit
 from proximity.store import history, outbox, people, tables
 from proximity.store.commit import Outcome, commit
@@ -147,8 +148,8 @@ def test_what_one_worker_holds_no_other_gets(store: Store, other: Store) -> None
     outbox.release(store, "a")
     assert outbox.next_due(store, "mqtt") is not None
     assert claimed(other, "b") == [first, second]
-    assert not outbox.renew(store, first, "a")
-    assert outbox.renew(other, first, "b")
+    assert outbox.renew(store, [first], "a") == frozenset()
+    assert outbox.renew(other, [third, first], "b") == {first, third}
 
 
 def test_a_lease_that_ended_is_anybodys(store: Store, other: Store) -> None:
@@ -156,7 +157,7 @@ def test_a_lease_that_ended_is_anybodys(store: Store, other: Store) -> None:
     (only,) = queue(store, 1)
     assert claimed(store, "a", lease=0.0) == [only]
     assert claimed(other, "b") == [only]
-    assert not outbox.renew(store, only, "a")
+    assert outbox.renew(store, [only], "a") == frozenset()
     outbox.mark_retry(other, only, NOW + 50, "timed out")  # gives it back
     assert claimed(store, "a") == [only]
 
@@ -191,9 +192,9 @@ class Counted:
 
 def test_two_workers_share_the_work_and_send_nothing_twice(store: Store, other: Store) -> None:
     for one in (store, other):
-        assert StoredPresence(one).in_store("ada", "lyon") is False
+        assert StoredPresence(one).zones_of(["ada", "ben"]) == {}
     wanted = queue(store, 300)
-    assert StoredPresence(other).inside("ada") == {("lyon", "coffee")}
+    assert StoredPresence(other).zones_of(["ada", "ben"]) == {"ada": {("lyon", "coffee")}}
     channels = [Counted(), Counted()]
     workers = [
         OutboxWorker(which, [channel], StoredPresence(which), lambda: NOW + 99)

@@ -22,11 +22,16 @@ def prior(spread: float = SPREAD) -> Likelihoods:
 
 
 def drifted(gain: Likelihoods, seconds: Floats) -> Likelihoods:
-    """(n, G, …) probabilities after (n,) seconds."""
-    share = (-0.5 * np.expm1(-DRIFT * seconds)).astype(np.float32)
-    share = share.reshape(-1, *([1] * (gain.ndim - 1)))
-    flow = share * (gain[:, 1:] - gain[:, :-1])  # between neighbours: what one loses the other has
+    """(n, G) probabilities after (n,) seconds."""
     moved = gain.copy()
-    moved[:, :-1] += flow
-    moved[:, 1:] -= flow
+    drift(moved, seconds, 1)
     return moved
+
+
+def drift(belief: Likelihoods, seconds: Floats, width: int) -> None:
+    """Let (n,) seconds pass in (n, G·width): for each gain `width` probabilities in a row. In place."""
+    share = (-0.5 * np.expm1(-DRIFT * seconds)).astype(np.float32)
+    flow = belief[:, width:] - belief[:, :-width]  # between neighbours: what one loses the other has
+    flow *= share[:, None]
+    belief[:, :-width] += flow
+    belief[:, width:] -= flow

@@ -5,8 +5,8 @@ long as somebody walks along a border. Which anchor is the loudest knows less, a
 opinion pool (Genest and Zidek, Statistical Science 1, 1986) is right more often than either.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Pooled:
 
     def __init__(self, site: Site, filtered: Locator, powers: tuple[float, float]) -> None:
         """`filtered` gives zones, places, and how likely it is to be in none of the zones."""
-        self.zones = filtered.zones
+        self.zones: Sequence[str] = filtered.zones
         self._filter, self._loudest, self._powers = filtered, Strongest.for_site(site), powers
         stood_in = {anchor.zone for anchor in site.anchors}
         known = [z for z, zone in enumerate(self.zones) if zone in stood_in and zone in self._loudest.zones]
@@ -38,12 +38,12 @@ class Pooled:
         self._theirs: NDArray[np.intp] = np.array([self._loudest.zones.index(self.zones[z]) for z in known], np.intp)
 
     @classmethod
-    def grid(cls, site: Site, survey: Survey | None = None, walkable: Floats | None = None) -> "Pooled":
+    def grid(cls, site: Site, survey: Survey | None = None, walkable: Floats | None = None) -> Self:
         """With the grid filter, for sites that want positions on the floor. ValueError: it knows no places."""
         return cls(site, GridFilter.for_site(site, survey, walkable), EVEN if survey is None else SURVEYED)
 
     @classmethod
-    def by_zone(cls, site: Site, survey: Survey | None = None, walkable: Floats | None = None) -> "Pooled":
+    def by_zone(cls, site: Site, survey: Survey | None = None, walkable: Floats | None = None) -> Self:
         """With the zone filter, for very many devices."""
         return cls(site, ZoneFilter.for_site(site, survey, walkable), EVEN)
 
@@ -66,13 +66,16 @@ class Pooled:
     def belief(self, slots: Ints, now: float) -> Probabilities:
         """(n, Z + 1) probabilities at `now`."""
         found = self._filter.belief(slots, now)
-        if len(self._columns) < 2:
-            return found
-        one = found[:, self._columns]
-        other = self._loudest.belief(slots, now)[:, self._theirs]
-        mass = one.sum(axis=1, keepdims=True)
-        pooled = _shares(one) ** self._powers[0] * _shares(other) ** self._powers[1]
-        found[:, self._columns] = mass * pooled / pooled.sum(axis=1, keepdims=True)
+        return self._pool(found, self._loudest.belief(slots, now)) if len(self._columns) > 1 else found
+
+    def _pool(self, found: Probabilities, loudest: Probabilities) -> Probabilities:
+        """The filter's opinion, changed where the loudest has one."""
+        one, ones = found[:, self._columns], np.ones(len(self._columns))
+        mass = one @ ones
+        pooled = np.maximum(one, LEAST) ** self._powers[0]
+        pooled *= np.maximum(loudest[:, self._theirs], LEAST) ** self._powers[1]
+        pooled *= (mass / (pooled @ ones))[:, None]
+        found[:, self._columns] = pooled
         return found
 
     def position(self, slots: Ints, now: float) -> Floats:
@@ -89,9 +92,3 @@ class Pooled:
             raise ValueError(f"checkpoint holds the method {state.get('method')!r}, not 'pooled'")
         self._filter.restore(state["filter"])
         self._loudest.restore(state["loudest"])
-
-
-def _shares(belief: Floats) -> Floats:
-    """(n, Z) rows that sum to 1, none below `LEAST`."""
-    shares = np.maximum(belief, LEAST)
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True), dtype=np.float64)

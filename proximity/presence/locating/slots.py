@@ -68,13 +68,20 @@ def novelty(heard: Floats, slot: Ints, anchor: Ints, now: float) -> Floats:
 
     `heard`: (capacity, A) when each pair was last heard, -inf: never.
     """
-    share = -np.expm1((heard[slot, anchor] - now) / CORRELATION)
+    new = -np.expm1((heard[slot, anchor] - now) / CORRELATION)
+    shares = copies(slot, anchor)
+    return np.asarray(new if shares is None else new / shares, dtype=np.float64)
+
+
+def copies(slot: Ints, anchor: Ints) -> NDArray[np.intp] | None:
+    """(n,) how many readings of the tick each one's pair has, sorted as `by_slot` does; None: each pair has one."""
     new = np.ones(len(slot), dtype=np.bool_)
     new[1:] = (slot[1:] != slot[:-1]) | (anchor[1:] != anchor[:-1])
     if new.all():
-        return np.asarray(share, dtype=np.float64)
+        return None
     group = np.cumsum(new) - 1
-    return np.asarray(share / np.bincount(group)[group], dtype=np.float64)
+    counts: NDArray[np.intp] = np.bincount(group)[group]
+    return counts
 
 
 def column(zones: Sequence[str], zone: str | None) -> int:

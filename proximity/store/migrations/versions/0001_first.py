@@ -58,7 +58,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_decisions_at"), "decisions", ["at"])
     op.create_index(op.f("ix_decisions_shopper_at"), "decisions", ["shopper", "at"])
-    op.create_index(op.f("ix_decisions_transition"), "decisions", ["transition"])
     op.create_table(
         "deliveries",
         sa.Column("id", sa.String(32), nullable=False),
@@ -108,15 +107,14 @@ def upgrade() -> None:
     op.create_table(
         "observations",
         sa.Column("id", sa.String(32), nullable=False),
-        sa.Column("device", sa.String(160), nullable=False),
-        sa.Column("shopper", sa.String(64), nullable=False),
+        sa.Column("lump", sa.Integer, nullable=False),
         sa.Column("begins", sa.Double, nullable=False),
         sa.Column("ends", sa.Double, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_observations")),
     )
     op.create_index(op.f("ix_observations_ends"), "observations", ["ends"])
-    op.create_index(op.f("ix_observations_shopper_ends"), "observations", ["shopper", "ends"])
+    op.create_index(op.f("ix_observations_lump_ends"), "observations", ["lump", "ends"])
     op.create_table(
         "gateway_states",
         sa.Column("id", sa.String(32), nullable=False),
@@ -167,7 +165,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_offers")),
     )
     op.create_index(op.f("ix_offers_shopper_created"), "offers", ["shopper", "created"])
-    op.create_index(op.f("ix_offers_visit"), "offers", ["visit"])
+    withdrawn = sa.text("on_exit = 'withdraw'")
+    op.create_index(op.f("ix_offers_visit"), "offers", ["visit"], sqlite_where=withdrawn, postgresql_where=withdrawn)
     op.create_table(
         "offsets",
         sa.Column("site", sa.String(64), nullable=False),
