@@ -1,5 +1,6 @@
 """The gateways as the service sees them: which are in earshot, what they are told, what they say of themselves."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -14,6 +15,10 @@ from proximity.presence.probe import State
 from proximity.site.model import Site
 from proximity.store import gateways
 from proximity.store.database import Store
+
+ACK_EVERY = 4.0  # s between words to one gateway of what is covered; it begins to wonder after ten
+ACK_AFTER = 64  # messages that are told at once: a quarter of what it sends ahead of the mark
+FEW = 32  # gateways that are told at once, in a shop or a small chain
 
 
 class Writer(Protocol):
@@ -35,6 +40,8 @@ class Gateways:
         self._config = wire.ConfigMessage(0)
         self._online: dict[str, bool] = {}  # "<site>/<gateway>" -> as presence was told
         self._changes: list[State] = []
+        self._covered: dict[Boot, int] = {}  # to be told
+        self._told: dict[Boot, tuple[int, float]] = {}  # the last number, monotonic
 
     def changes(self) -> list[State]:
         """What presence was told since the last call."""
@@ -50,9 +57,20 @@ class Gateways:
                     self._post(site.id, anchor.id, "config", config)
 
     def acknowledge(self, covered: dict[Boot, Covered]) -> None:
-        """Say up to which number everything is covered by durable state."""
-        for boot, one in covered.items():
-            self._post(boot.site, boot.gateway, "acked", wire.AckedMessage(boot.boot, one.seq))
+        """Up to which number everything is covered by durable state: said at once to a few, to who has waited for it
+        and to who sends again what is covered; to the others soon."""
+        self._covered |= {boot: one.seq for boot, one in covered.items()}
+        self.say()
+
+    def say(self, everything: bool = False) -> None:
+        """Tell what is due, or all there is to tell. A word costs the broker as much as a message of a hundred rows."""
+        now, everything = time.monotonic(), everything or len(self._covered) <= FEW
+        for boot, seq in list(self._covered.items()):
+            last, at = self._told.get(boot, (seq, now))
+            if everything or not last < seq < last + ACK_AFTER or now - at >= ACK_EVERY:
+                del self._covered[boot]
+                self._told[boot] = (seq, now)
+                self._post(boot.site, boot.gateway, "acked", wire.AckedMessage(boot.boot, seq))
 
     def hear(self, heard: set[tuple[str, str]], reports: Sequence[GatewayReport], engine: Engine, now: float) -> None:
         """Who was heard from, and what they report: silence of those out of earshot says nothing about shoppers."""

@@ -368,6 +368,7 @@ class Service:
             self._thread.join(10)
             if not self._thread.is_alive():
                 with self.lock:
+                    self.gateways.say(everything=True)
                     self._flush()
                     self._keeper.close(self._engine, self.clock(), orderly=self.failure is None)
 
@@ -397,6 +398,7 @@ class Service:
                 return
             gather = min(time.monotonic() - began, LONGEST_GATHER)
             self.vitals.turns += 1
+            self.gateways.say()
             self._tell_whereabouts()
 
     def _to_tick(self) -> float:

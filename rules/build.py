@@ -155,7 +155,7 @@ class Builder:
         if self.rule.quiet is not None:
             if service:
                 self.say_at(("quiet",), "E109", "`quiet` has no effect: service rules have no quiet hours",
-                             "remove it, or `class: service`", key=True)  # fmt: skip
+                             "remove it, or remove `class: service`", key=True)  # fmt: skip
             self._known_windows(("quiet", "window"), [self.rule.quiet.window])
             if "clock" in self.rule.quiet.model_fields_set:
                 self.diagnostics += check_clock(self.document, (*self.loc, "quiet", "clock"), self.rule.quiet.clock)
@@ -242,7 +242,7 @@ class Builder:
         if service:
             if own:
                 self.say_at(("limits",), "E109", "`limits` has no effect: service rules have no limits",
-                             "remove it, or `class: service`", key=True)  # fmt: skip
+                             "remove it, or remove `class: service`", key=True)  # fmt: skip
             return ()
         stated = (*self.shared.limits, *own)
         for i, limit in enumerate(own, start=len(self.shared.limits)):
@@ -263,7 +263,7 @@ class Builder:
             holdout = Holdout(given.holdout.name, round(given.holdout.percent * 100), self.place_of("holdout"))
             if service:
                 self.say_at(("holdout",), "E109", "`holdout` has no effect: nobody is held out from service rules",
-                             "remove it, or `class: service`", key=True)  # fmt: skip
+                             "remove it, or remove `class: service`", key=True)  # fmt: skip
         if given.experiment is not None:
             shares = given.experiment.arms
             arms = tuple((arm, round(shares[arm] * 100)) for arm in sorted(shares))

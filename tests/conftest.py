@@ -7,11 +7,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from proximity.broker import EmbeddedBroker, free_port, port_is_free
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from tests.api_house import House
 
 # Two busy cores are no reason to fail. People's machines look for new examples; CI judges a change by the same ones.
 settings.register_profile(
@@ -79,3 +85,21 @@ def mosquitto(tmp_path: Path) -> Iterator[str]:
     yield f"mqtt://127.0.0.1:{port}"
     process.terminate()
     process.wait(60)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> "Iterator[House]":
+    """The API's shop: a store with people, and a live service that a test fills. The pipeline's tests have another."""
+    from tests.api_house import House
+
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def app(house: "House") -> "FastAPI":
+    """The HTTP application before `house`."""
+    from proximity.api.app import create_app
+
+    return create_app(house.context)

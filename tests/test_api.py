@@ -1,7 +1,7 @@
 """The API: who may see what, what comes out, and that every error is a problem."""
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +9,14 @@ import pytest
 from fastapi import FastAPI
 
 from proximity.api import geo
-from proximity.api.app import create_app
 from proximity.api.counts import count
 from proximity.api.security import COOKIE
 from proximity.model import Device, Fix, Whereabouts
 from proximity.observations import Batch
-from proximity.store import observations, outbox, packing, people
+from proximity.store import gateways, observations, outbox, packing, people
 from tests.api_house import MARAIS, NOON, TOKEN, House, call, condition
 
 API = "/api/v1"
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
 
 
 def is_problem(answer: Any, status: int) -> bool:
@@ -131,14 +118,41 @@ def test_counts_are_made_at_most_once_a_second(house: House, app: FastAPI) -> No
     assert call(app, "GET", path).json()["total"] == 1
 
 
-def test_a_site_has_all_that_a_floor_plan_needs(app: FastAPI) -> None:
+def test_a_site_has_all_that_a_floor_plan_needs(house: House, app: FastAPI) -> None:
+    gateways.put_health(house.store, "marais", "door", {"boot": "b", "adapter": "quiet"}, NOON)
     site = call(app, "GET", f"{API}/sites/marais").json()
     zones = {zone["id"]: zone for zone in site["zones"]}
     assert zones["entrance"]["local"]["coordinates"][0][0] == [7.0, 0.0]
     assert zones["car-park"]["radius"] == 45.0
     states = {one["id"]: one["state"] for one in site["gateways"]}
     assert (states["door"], states["tea-north"], states["shelf-kona"]) == ("online", "offline", "unknown")
+    radios = {one["id"]: one["adapter"] for one in site["gateways"]}
+    assert (radios["door"], radios["tea-north"], radios["shelf-kona"]) == ("quiet", None, None)
     assert len(site["walls"]) == 8
+    assert site["fences"] == 0
+
+
+def test_a_hundred_fences_are_drawn_and_all_are_counted(
+    house: House, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    car_park = MARAIS.zone("car-park")
+    fences = tuple(replace(car_park, id=f"fence-{n:04d}") for n in range(250))
+    monkeypatch.setattr(house.live, "sites", lambda: (replace(MARAIS, zones=MARAIS.zones + fences),))
+    house.place("ada", "fence-0200")
+    site = call(app, "GET", f"{API}/sites/marais").json()
+    written = [zone.id for zone in MARAIS.zones]
+    assert [zone["id"] for zone in site["zones"]] == [*written, *(f"fence-{n:04d}" for n in range(100))]
+    assert site["fences"] == 250
+    told = call(app, "GET", f"{API}/sites/marais/presence").json()["zones"]
+    assert told == {**dict.fromkeys(written, 0), "fence-0200": 1}
+
+
+def test_the_apis_own_address_tells_where_to_go_on(app: FastAPI) -> None:
+    links = call(app, "GET", API).json()["links"]
+    assert {"openapi", "sites", "health", "metrics", "pages"} <= set(links)
+    for name, path in links.items():
+        if name != "events":  # a stream has no end
+            assert call(app, "GET", path).status_code == 200, name
 
 
 def test_metres_and_degrees_agree() -> None:

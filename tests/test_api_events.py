@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,13 +20,6 @@ from tests.api_house import TOKEN, House
 from tests.conftest import wait_until
 
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
 
 
 @pytest.fixture

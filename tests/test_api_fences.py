@@ -1,7 +1,7 @@
 """Fences and positions in bulk: what is taken, what is refused and how it is told, and what comes of it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from proximity.api.app import create_app
 from proximity.api.fences import MOST
 from proximity.configuration import load_configuration
 from proximity.examples import example_config
@@ -29,16 +28,9 @@ LON, LAT = 2.3563, 48.8568
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
+def house(house: House) -> House:
     people.put_device(house.store, Device("owntracks:ada/phone", "ada", "owntracks"))
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
+    return house
 
 
 def circle(name: str, lon: float = LON, lat: float = LAT, radius: float = 100.0, **more: Any) -> dict[str, Any]:

@@ -1,31 +1,16 @@
 """The shopper's own page: only one's own, in one's language, and with a way out."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from proximity.api.app import create_app
 from proximity.api.me import Mine, page_language
 from proximity.feed import Event
 from proximity.model import Shopper, Whereabouts
 from proximity.phones.app import read as read_app
 from proximity.store import offers, people
 from tests.api_house import NOON, House, call
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
 
 
 def path(house: House, shopper: str, rest: str = "") -> str:

@@ -2,9 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -21,8 +19,7 @@ FIX = {"_type": "location", "lat": 48.8568, "lon": 2.3563, "tst": 1764155040, "a
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
+def house(house: House) -> House:
     for device in (
         Device("owntracks:ada/phone", "ada", "owntracks", password="open sesame"),
         Device("owntracks:brice/phone", "brice", "owntracks"),
@@ -32,13 +29,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         Device("traccar:772", "brice", "traccar"),
     ):
         people.put_device(house.store, device)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
+    return house
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -164,16 +155,18 @@ def test_traccar_by_query_form_and_json(house: House, app: FastAPI) -> None:
     answers = [
         call(app, "GET", "/traccar?id=772&lat=48.85&lon=2.35&timestamp=1764155040"),
         call(app, "POST", "/traccar?deviceid=772&location=48.85,2.35"),
+        call(app, "POST", "/traccar?id=772&lat=48.85&lon=2.35", headers={"content-type": "application/json"}),
         call(app, "POST", "/traccar", headers=form, content=b"id=772&lat=48.85&lon=2.35&speed=2"),
         call(app, "POST", "/traccar", json=CLIENT_9),
     ]
-    assert [(one.status_code, one.content) for one in answers] == [(200, b"")] * 4
-    assert [topic for topic, _ in house.live.submitted] == ["traccar/772"] * 4
+    assert [(one.status_code, one.content) for one in answers] == [(200, b"")] * 5
+    assert [topic for topic, _ in house.live.submitted] == ["traccar/772"] * 5
     sent = [json.loads(payload) for _, payload in house.live.submitted]
     assert sent[0] == {"id": "772", "lat": "48.85", "lon": "2.35", "timestamp": "1764155040"}
     assert sent[1] == {"deviceid": "772", "location": "48.85,2.35"}
-    assert sent[2] == {"id": "772", "lat": "48.85", "lon": "2.35", "speed": "2"}
-    assert sent[3] == CLIENT_9
+    assert sent[2] == {"id": "772", "lat": "48.85", "lon": "2.35"}
+    assert sent[3] == {"id": "772", "lat": "48.85", "lon": "2.35", "speed": "2"}
+    assert sent[4] == CLIENT_9
 
 
 def test_traccar_passwords(house: House, app: FastAPI) -> None:

@@ -1,8 +1,6 @@
 """Events of the shop's systems over HTTP: by the one door, answered after the commit."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,18 +12,6 @@ from proximity.errors import BadMessage
 from tests.api_house import House, call
 
 URL = "/api/v1/events"
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
 
 
 def post(app: FastAPI, *events: Any) -> Any:

@@ -1,32 +1,17 @@
 """The till's door, the shopper's coupon, values told by the shop's systems, and results."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from fastapi import FastAPI
 
-from proximity.api.app import create_app
 from proximity.model import Coupon
 from proximity.store import context, coupons
 from rules.offers_codes import shown
 from tests.api_house import NOON, TILL, TOKEN, House, call
 
 API = "/api/v1"
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
 
 
 @pytest.fixture

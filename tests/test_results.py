@@ -1,13 +1,10 @@
 """What came of a rule: people by arm, goals within their time, values, and the lift over those who were held out."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from proximity.api.app import create_app
 from proximity.model import Exposure
 from proximity.store import results, tables
 from proximity.store.bulk import insert_new
@@ -112,18 +109,6 @@ def test_offers_of_a_rule_that_is_not_measured(store: Store) -> None:
 
 
 # Over HTTP
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path, NOON)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def app(house: House) -> FastAPI:
-    return create_app(house.context)
 
 
 def test_lift_over_the_holdout(house: House, app: FastAPI) -> None:

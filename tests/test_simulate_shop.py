@@ -12,6 +12,7 @@ from proximity.errors import ProximityError
 from proximity.model import Device, Fix, Shopper
 from proximity.simulate.crowd import carriers, crowd
 from proximity.simulate.density import shop_with_density
+from proximity.simulate.guests import NAMES, guests
 from proximity.simulate.people import Tills
 from proximity.simulate.shop import Advertisements, Options, SimulatedShop, Truth
 from proximity.site.frames import to_degrees, to_local
@@ -303,3 +304,31 @@ def test_devices_are_given_to_who_carries_them() -> None:
         Device("m", "x", "mac"),
     )
     assert carriers([ada, ben], [tag, lost, phone]) == [(ada, (tag, phone)), (ben, ())]
+
+
+def test_guests_come_one_by_one_after_the_doors_opened() -> None:
+    regulars = crowd(3, seed=1)
+    everybody = [*regulars, *guests(regulars, 6, seed=2)]
+    simulated = SimulatedShop(SITE, everybody, 7, START, Options(brisk=True, guests=6))
+    first: dict[str, float] = {}
+    for k in range(60):
+        simulated.step(START + k)
+        for one in simulated.truth(START + k):
+            first.setdefault(one.shopper, float(k))
+    came = [first[shopper.id] for shopper, _ in everybody[3:]]
+    assert came == pytest.approx([8.0, 16.0, 24.0, 32.0, 40.0, 48.0], abs=1.0)
+    assert max(first[shopper.id] for shopper, _ in regulars) < 8.0
+
+
+def test_a_guest_is_like_somebody_with_a_name_and_devices_of_his_own() -> None:
+    ada = Shopper("ada", ("fr",), name="Ada", attributes={"first_name": "Ada", "visits_30d": 9}, consents={"x": True})
+    carried = (Device("ibeacon:a:1:1", "ada", "ibeacon"), Device("owntracks:ada/phone", "ada", "owntracks", "k", "p"))
+    found = guests([(ada, carried)], 500, seed=4)
+    assert len({shopper.name for shopper, _ in found}) == len(found) == len(NAMES)
+    assert len({device.id for _, devices in found for device in devices}) == 2 * len(found)
+    for shopper, devices in found:
+        assert shopper.attributes == {"first_name": shopper.name, "visits_30d": 9}
+        assert (shopper.languages, shopper.consents) == (("fr",), {"x": True})
+        assert {(device.shopper, device.secret, device.password) for device in devices} == {(shopper.id, None, None)}
+    assert guests([], 5) == []
+    assert [name.name for name, _ in guests([(ada, ())], 3, seed=4)] == [name.name for name, _ in found[:3]]

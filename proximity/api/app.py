@@ -13,6 +13,7 @@ from proximity.api import (
     coupons,
     fences,
     history,
+    index,
     me,
     operations,
     pages,
@@ -57,6 +58,7 @@ def create_app(context: ApiContext) -> FastAPI:
     app.state.phones = phones.PhoneMetrics(context.registry)
     problems.install(app)
     tables = (
+        index,
         sites,
         fences,
         positions,

@@ -207,7 +207,8 @@ async def traccar_post(request: Request, context: Context) -> Response:
 
 async def _traccar(request: Request, context: ApiContext) -> Response:
     body = await request.body()
-    is_json = "json" in request.headers.get("content-type", "") or body[:1] == b"{"
+    # Some clients put everything into the query of a POST and call the empty body JSON.
+    is_json = bool(body.strip()) and ("json" in request.headers.get("content-type", "") or body[:1] == b"{")
     parameters = _parameters(request, b"" if is_json else body)
     key = parameters.pop("key", "")
     if not is_json:

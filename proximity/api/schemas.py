@@ -51,6 +51,9 @@ class GatewayOut(BaseModel):
     state: str = Field(description="online, offline or unknown; a beacon is always unknown.")
     seen: float | None = Field(default=None, description="Last word from it, seconds since the epoch.")
     version: str | None = None
+    adapter: str | None = Field(
+        default=None, description="Its radio: ready, quiet, powered-off, blocked, failed or none; null: not told yet."
+    )
 
 
 class WallOut(BaseModel):
@@ -68,7 +71,8 @@ class SiteDetail(SiteOut):
 
     opening_hours: str | None = None
     bearing: float
-    zones: list[ZoneOut]
+    zones: list[ZoneOut] = Field(description="Zones of zones.geojson, and the first hundred fences.")
+    fences: int = Field(description="Fences put by the API, all of them; `GET /api/v1/fences` gives them page by page.")
     gateways: list[GatewayOut]
     walls: list[WallOut]
 
@@ -99,7 +103,9 @@ class PresenceOut(BaseModel):
     site: str
     at: float
     total: int = Field(description="Shoppers in any zone of the site.")
-    zones: dict[str, int] = Field(description="Shoppers by zone id.")
+    zones: dict[str, int] = Field(
+        description="Shoppers by zone id: every zone of zones.geojson, and fences with somebody in them."
+    )
     people: list[WhereaboutsOut] | None = Field(description="null without the operator's token.")
 
 

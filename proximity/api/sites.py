@@ -23,6 +23,7 @@ from proximity.site.model import Site, Zone
 from proximity.store import gateways, people
 
 router = APIRouter(tags=["sites"])
+MOST_FENCES = 100  # drawn on the page; there may be a hundred thousand
 
 
 def find_site(context: ApiContext, site_id: str) -> Site:
@@ -71,6 +72,12 @@ def _zone_out(site: Site, zone: Zone) -> ZoneOut:
     )
 
 
+def _by_origin(context: ApiContext, site: Site) -> tuple[list[Zone], list[Zone]]:
+    """Zones of the files, and fences put by the API."""
+    written = context.live.file_zones(site.id)
+    return [zone for zone in site.zones if zone.id in written], [zone for zone in site.zones if zone.id not in written]
+
+
 def _gateways_out(context: ApiContext, site: Site) -> list[GatewayOut]:
     states = {row.gateway: row for row in gateways.gateways(context.store, site.id)}
     found = []
@@ -87,6 +94,7 @@ def _gateways_out(context: ApiContext, site: Site) -> list[GatewayOut]:
                 state=state.state if state else "unknown",
                 seen=state.seen if state else None,
                 version=state.version if state else None,
+                adapter=(state.health or {}).get("adapter") if state else None,
             )
         )
     return found
@@ -102,11 +110,13 @@ def list_sites(context: Context) -> Sites:
 def read_site(context: Context, site: SiteKey) -> SiteDetail:
     """One site with zones, gateways and walls."""
     found = find_site(context, site)
+    files, fences = _by_origin(context, found)
     return SiteDetail(
         **_site_out(found).model_dump(),
         opening_hours=found.opening_hours,
         bearing=found.bearing,
-        zones=[_zone_out(found, zone) for zone in found.zones],
+        zones=[_zone_out(found, zone) for zone in (*files, *fences[:MOST_FENCES])],
+        fences=len(fences),
         gateways=_gateways_out(context, found),
         walls=[WallOut(x1=w.x1, y1=w.y1, x2=w.x2, y2=w.y2, floor=w.floor) for w in found.walls],
     )
@@ -123,6 +133,6 @@ def read_presence(request: Request, context: Context, operator: Operator, site: 
         site=found.id,
         at=context.clock(),
         total=counted.total,
-        zones={zone.id: counted.zones.get(zone.id, 0) for zone in found.zones},
+        zones=dict.fromkeys((zone.id for zone in _by_origin(context, found)[0]), 0) | counted.zones,
         people=None if rows is None else places_out(context, rows),
     )

@@ -40,6 +40,7 @@ rules:
     say: {{en: {{title: "Hello", body: "Good to see you at {{{{ zone.name }}}}"}}}}
     deliver: {{expires: 1m, on_exit: keep}}
 """
+ONE_A_DAY = "    limits: [{scope: all, max: 1, every: 1d}]\n"
 
 
 class Plan(msgspec.Struct):
@@ -50,6 +51,7 @@ class Plan(msgspec.Struct):
     devices: int = 0  # beacons carried by as many shoppers who agreed
     phones: int = 0
     fences: bool = False  # 23,000 circles
+    one_a_day: bool = False  # at most one offer a shopper; else one at every stop
 
 
 class Opened(msgspec.Struct):
@@ -86,19 +88,20 @@ def open_house(plan: Plan) -> None:
     sites: tuple[Site, ...] = sites_for_load(plan.gateways)
     if plan.fences:
         sites += (Site("outdoors", "Outdoors", "UTC", lat=CENTRE[0], lon=CENTRE[1], zones=circles()),)
-    with running(settings, Configuration(folder, sites, People(), _rules(sites))) as service:
+    with running(settings, Configuration(folder, sites, People(), _rules(sites, plan.one_a_day))) as service:
         address = BrokerAddress.parse(service.broker_url)
         _say(Opened(address.host, address.port))
         for line in sys.stdin:
             _say(_counts(service, float(line)))
 
 
-def _rules(sites: tuple[Site, ...]) -> RuleSet:
+def _rules(sites: tuple[Site, ...], one_a_day: bool = False) -> RuleSet:
     """One rule for every zone that a gateway stands in."""
     zones = sorted({zone.id for site in sites if site.anchors for zone in site.zones})
     if not zones:
         return _loaded("version: 1\nrules: []\n", sites)
-    return _loaded(RULES.format(zones=", ".join(zones), dwell=DWELL), sites)
+    text = RULES.format(zones=", ".join(zones), dwell=DWELL)
+    return _loaded(text + ONE_A_DAY if one_a_day else text, sites)
 
 
 def _loaded(text: str, sites: tuple[Site, ...]) -> RuleSet:

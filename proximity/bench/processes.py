@@ -62,6 +62,14 @@ class Sending:
             self._sent = _line(self._process, Sent)
         return self._sent
 
+    def taken(self, rows: int) -> int:
+        """Tell it that so many rows were taken; returns them."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has sent everything
+                self._process.stdin.write(b"%d\n" % rows)
+                self._process.stdin.flush()
+        return rows
+
     def rows(self) -> int | None:
         """What it sent; None while it is at work."""
         return self.sent().rows if self._process.poll() is not None else None
@@ -74,8 +82,8 @@ def sending(load: Load) -> Iterator[Sending]:
 
     try:
         assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(load))
-        process.stdin.close()
+        process.stdin.write(msgspec.json.encode(load) + b"\n")
+        process.stdin.flush()
         yield Sending(process)
     finally:
         process.kill()
@@ -121,7 +129,8 @@ def _start(module: str) -> "subprocess.Popen[bytes]":
 
 def _end(process: "subprocess.Popen[bytes]", patience: float | None = None) -> None:
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     try:
         process.wait(patience)
     except subprocess.TimeoutExpired:

@@ -1,7 +1,8 @@
 """The load generator, in a process of its own: publishes ready-made MQTT messages, as fast as the broker takes them or
 at a rate. A client of its own, because a client for everyday use cannot keep up with the broker.
 
-`python -m proximity.bench.sender` reads a `Load` as JSON and prints a `Sent` as JSON at the end.
+`python -m proximity.bench.sender` reads a `Load` as JSON from its first line, and prints a `Sent` as JSON at the end.
+Further lines tell how many rows were taken so far, for a load that may run ahead by so many rows only.
 """
 
 import select
@@ -37,6 +38,7 @@ class Load(msgspec.Struct):
     side: float = 0.0  # m; phones walk in a square of this side
     centre: tuple[float, float] = (0.0, 0.0)  # degrees
     rate: float | None = None  # messages a second; None: as fast as they are taken
+    ahead: int | None = None  # rows that may be sent beyond those that were told to be taken; None: any number
     boot: str = "bench"
 
 
@@ -176,7 +178,13 @@ def send(load: Load) -> Sent:
     publisher = Publisher(load.host, load.port, f"bench-{load.boot}")
     sent, rows, size = 0, 0, 0
     began = time.perf_counter()
+    taken = 0
     while burst:
+        while load.ahead is not None and rows - taken > load.ahead:
+            line = sys.stdin.readline()
+            if not line:
+                raise EOFError("nobody tells what was taken")
+            taken = int(line)
         publisher.publish([(topic, payload) for topic, payload, _ in burst])
         sent += len(burst)
         rows += sum(number for _, _, number in burst)
@@ -191,4 +199,4 @@ def send(load: Load) -> Sent:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(send(msgspec.json.decode(sys.stdin.buffer.read(), type=Load))))
+    sys.stdout.buffer.write(msgspec.json.encode(send(msgspec.json.decode(sys.stdin.readline(), type=Load))))

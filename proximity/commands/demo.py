@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from proximity.broker import port_is_free
 from proximity.clock import system_clock
@@ -17,14 +18,18 @@ from proximity.commands.figures import figures
 from proximity.configuration import Configuration, load_configuration
 from proximity.examples import example_config
 from proximity.logs import set_up_logs
+from proximity.people_files import seed
 from proximity.runtime import Running, running
 from proximity.settings import Settings, read_settings
 from proximity.simulate.crowd import carriers
 from proximity.simulate.drive import Driver
+from proximity.simulate.guests import guests
 from proximity.simulate.shop import Options, SimulatedShop
+from proximity.site.people import People
 from proximity.store import people
 
 SETTLE = 5.0  # s for what is under way when the time is over
+GUESTS = 80  # at one every 8 s it takes them eleven minutes
 
 
 class Demo:
@@ -71,16 +76,25 @@ class Demo:
         return read_settings(**given, config=folder, data=data)
 
     def _driver(self, service: Running, configuration: Configuration, data: Path) -> Driver:
-        carried = carriers(configuration.people.shoppers, configuration.people.devices)
-        shop = SimulatedShop(configuration.sites[0], carried, self._seed, system_clock(), Options(brisk=True))
+        regulars = carriers(configuration.people.shoppers, configuration.people.devices)
+        # Regulars soon had the offers that limits allow; guests keep the shop worth watching.
+        others = guests(regulars, GUESTS, self._seed)
+        found = People(tuple(who for who, _ in others), tuple(one for _, carried in others for one in carried))
+        now = system_clock()
+        seed(service.store, found, now)
+        service.service.people_changed()
+        options = Options(brisk=True, guests=len(others))
+        shop = SimulatedShop(configuration.sites[0], [*regulars, *others], self._seed, now, options)
         return Driver([shop], service.broker_url, system_clock, data / "spool")
 
     def _welcome(self, service: Running, configuration: Configuration) -> None:
         name = configuration.sites[0].name
-        lines = [f"[bold]{name}[/] is open.", "", f"  floor plan      {service.api.url}/?key={service.token}"]
+        lines = [f"[bold]{escape(name)}[/] is open.", "", f"  floor plan      {service.api.url}/?key={service.token}"]
         for shopper in configuration.people.shoppers[:2]:
             token = people.new_token(service.store, shopper.id)
-            lines.append(f"  {(shopper.name or shopper.id) + chr(39) + 's page':<15} {service.api.url}/me/{token}")
+            lines.append(
+                f"  {escape(shopper.name or shopper.id) + chr(39) + 's page':<15} {service.api.url}/me/{token}"
+            )
         lines += [f"  API             {service.api.url}/api/v1", f"  MQTT broker     {service.broker_url}", ""]
         lines.append("Offers arrive within a minute. Ctrl-C ends it.")
         for line in lines:  # an address must come whole, however narrow the terminal
@@ -95,5 +109,6 @@ class Demo:
             self._console.print(
                 f"{result['sightings']} sightings, {result['fixes']} fixes, {result['transitions']} transitions, "
                 f"{result['decisions']} decisions: {result['sent']} offers sent, withheld: {withheld}. "
-                f"Latency {result['latency_ms']['p50']} ms at the median, {result['latency_ms']['p99']} ms at p99."
+                f"Latency {result['latency_ms']['p50']} ms at the median, {result['latency_ms']['p99']} ms at p99.",
+                soft_wrap=True,
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.fleet import Fleet
@@ -93,7 +94,8 @@ class Replay:
         if self._json:
             print(json.dumps({**result, "complete": complete}))
             return
-        table = Table("what", "figure", title=f"{self._file.name} at {self._speed:g} times life", title_justify="left")
+        self._console.print(f"\n{escape(self._file.name)}, {self._speed:g} times as fast as life", soft_wrap=True)
+        table = Table("what", "figure")
         for name, value in result.items():
             parts = ", ".join(f"{key} {number}" for key, number in value.items()) if isinstance(value, dict) else value
             table.add_row(name, str(parts) or "none")
@@ -124,7 +126,8 @@ class _Watch:
             dwell = f" {transition.dwell:g} s" if transition.dwell else ""
             self._console.print(
                 f"[dim]{transition.at - self._began:7.1f} s[/]  {transition.shopper} {transition.kind}{dwell} "
-                f"[bold]{transition.zone}[/] ({transition.cause}, {transition.confidence:.0%})"
+                f"[bold]{transition.zone}[/] ({transition.cause}, {transition.confidence:.0%})",
+                soft_wrap=True,
             )
             self._decisions(transition.id, transition.at - self._began)
 
@@ -134,7 +137,11 @@ class _Watch:
                 continue
             if decision.outcome == "sent":
                 offer = self._service.offer(decision.id)
-                text = f"[green]offer[/] {decision.rule}: {offer.title} · {offer.body}" if offer else decision.rule
+                text = (
+                    f"[green]offer[/] {decision.rule}: {escape(f'{offer.title} · {offer.body}')}"
+                    if offer
+                    else decision.rule
+                )
             else:
-                text = f"[yellow]withheld[/] {decision.rule}: {decision.reason} {decision.detail}"
-            self._console.print(f"[dim]{at:7.1f} s[/]    {text}")
+                text = f"[yellow]withheld[/] {decision.rule}: {escape(f'{decision.reason} {decision.detail}')}"
+            self._console.print(f"[dim]{at:7.1f} s[/]    {text}", soft_wrap=True)

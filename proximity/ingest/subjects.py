@@ -1,10 +1,12 @@
 """MQTT topics as the NATS server spells them: `/` is `.`, an empty level is `/`, a dot is `//`."""
 
-from paho.mqtt.client import topic_matches_sub
+import re
 
 from proximity.ingest.mqtt import TOPICS
 
 _PREFIXES = ("$MQTT.msgs.", "$MQTT.rmsgs.")
+# What we read, as one pattern: what we publish ourselves comes by the same stream, under a topic for each shopper.
+_WANTED = re.compile("|".join(re.escape(topic).replace(r"\+", "[^/]*") for topic in TOPICS))
 
 
 def subject_of(topic_filter: str) -> str:
@@ -18,4 +20,4 @@ def topic_of(subject: bytes) -> str | None:
     for prefix in _PREFIXES:
         text = text.removeprefix(prefix)
     topic = "/".join("" if level == "/" else level.replace("//", ".") for level in text.split("."))
-    return topic if any(topic_matches_sub(wanted, topic) for wanted in TOPICS) else None
+    return topic if _WANTED.fullmatch(topic) else None

@@ -24,6 +24,7 @@ TICK = 0.25  # s; shorter than most advertising intervals, long enough for colum
 ON_AIR = ("ibeacon", "eddystone", "altbeacon", "mac", "eid")  # kinds that gateways hear by the id they have
 REMEMBER = 7200.0  # s for which truth can be asked back
 FROM_CAR_PARK = 0.7  # share of people who come by car, where there is a car park
+GUEST_EVERY = 8.0  # s between two guests: about ten of them are there at a time
 
 Carriers = Sequence[tuple[Shopper, Sequence[Device]]]
 
@@ -32,10 +33,11 @@ Carriers = Sequence[tuple[Shopper, Sequence[Device]]]
 class Options:
     """How a simulated shop behaves. `brisk`: people begin at the door and hurry, so that a demo shows something soon.
 
-    `habits` overrules `brisk`.
+    `habits` overrules `brisk`. The last `guests` of the people come one by one, and again when all have been there.
     """
 
     brisk: bool = False
+    guests: int = 0
     physics: Physics = DEFAULT_PHYSICS
     habits: Habits | None = None
 
@@ -89,6 +91,7 @@ class SimulatedShop:
         options = options or Options()
         self._habits = options.habits or (BRISK if options.brisk else CALM)
         self._seed = seed
+        self._guests = options.guests
         self.layout = Layout(site)
         self.anchors = self.layout.anchors
         self.devices = tuple(d.id for _, carried in people for d in carried if d.kind in ON_AIR)
@@ -178,6 +181,8 @@ class SimulatedShop:
             phones = tuple(d.id for d in carried if d.kind == "owntracks")
             rng = np.random.default_rng((self._seed, 0xA11, number))
             arrives = now + rng.uniform(0.0, self._habits.arrivals) * (number > 0)  # the first comes at once
+            if number >= len(people) - self._guests:
+                arrives = now + GUEST_EVERY * (number - len(people) + self._guests + 1)
             gathered.append(_Person(shopper, on_air, phones, number, next_visit=arrives))
         return gathered
 
@@ -224,6 +229,8 @@ class SimulatedShop:
         visit = plan_visit(self.layout, self._habits, self._tills, person.next_visit, by_car, wanted, rng)
         person.visits = [v for v in person.visits if v.end > visit.begin - REMEMBER] + [visit]
         person.next_visit = visit.end + rng.uniform(*self._habits.away)
+        if person.number >= len(self._people) - self._guests:
+            person.next_visit = max(person.next_visit, visit.begin + GUEST_EVERY * self._guests)
         for phone in person.phones:
             self._fixes += trail(visit, phone, self.layout, rng)
         self._fixes.sort(key=lambda f: (f.at, f.device))

@@ -100,13 +100,14 @@ def parse_people(
     Each file comes with what reads the files it names (`password_file`, `key_file`).
     """
     parts: list[People] = []
-    known: list[str] = []
+    known: list[str] | None = []
     devices: list[Device] = []
     found: list[Diagnostic] = []
     for document, read_file in shoppers:
         people, names, wrong = parse_shoppers(document, read_file, claims)
         parts.append(people)
-        known += names
+        # A file that cannot be read may well name those who are missing.
+        known = None if known is None or document.diagnostics else known + names
         found += wrong
     for document, read_file in tags:
         carried, wrong = parse_tags(document, read_file, known, claims)

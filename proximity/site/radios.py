@@ -106,7 +106,7 @@ def parse_shelf(document: Document | None, plan: Plan, claims: Claims) -> tuple[
 
 
 def parse_tags(
-    document: Document | None, read_file: ReadFile, known: Sequence[str], claims: Claims
+    document: Document | None, read_file: ReadFile, known: Sequence[str] | None, claims: Claims
 ) -> tuple[list[Device], list[Diagnostic]]:
     """Devices of the `tags` of a beacons.yaml. `known`: ids of all shoppers; None is not checked."""
     items, found = read_list(document, _BEACON_KEYS, "tags")
@@ -115,7 +115,7 @@ def parse_tags(
         assert document is not None
         shopper = item.get("shopper") if isinstance(item, dict) else None
         subject = f'tag of "{shopper}"' if isinstance(shopper, str) else "this tag"
-        if isinstance(shopper, str) and shopper not in known:
+        if isinstance(shopper, str) and known is not None and shopper not in known:
             hint = did_you_mean(shopper, known) or "add the shopper to shoppers.yaml"
             found.append(document.diagnostic((*loc, "shopper"), "E309", f"no shopper is called {shopper!r}", hint))
         device, wrong = read_carried(document, loc, item, TagShape, subject, _uuid(document), read_file, claims)

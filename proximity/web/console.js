@@ -9,7 +9,8 @@ import { curve, figure, stats } from "./strip.js";
 
 const HEALTH_EVERY = 2000; // ms
 const HEAL_EVERY = 10000; // ms between two full looks at who is where
-const FADE_AFTER = 60; // s after which somebody in no zone, of whom nothing is heard, is no longer drawn
+const FADE_AFTER = 60; // s after which a phone outside that says nothing more is no longer drawn
+const HEARD_WITHIN = 5; // s: who is in no zone of the floor is drawn while gateways hear him, which is every second
 const state = {
   sites: [],
   site: null, // detail of the chosen one
@@ -72,11 +73,20 @@ function paintPlaces() {
     if (row.site !== state.site?.id) continue;
     const other = best.get(row.shopper);
     const better = !other || (row.x !== null) > (other.x !== null) || ((row.x !== null) === (other.x !== null) && row.at > other.at);
-    if (better && (row.zones.length || (row.x !== null && now() - row.at < FADE_AFTER))) best.set(row.shopper, row);
+    if (better && drawn(row)) best.set(row.shopper, row);
   }
   for (const shopper of plan.people.keys()) if (!best.has(shopper)) plan.move(shopper, null);
   for (const [shopper, row] of best) plan.move(shopper, { name: nameOf(shopper), x: row.x ?? null, y: row.y ?? null, zones: row.zones });
   paintPeople();
+}
+
+/** Whether somebody is drawn where this device was last: not where gateways heard him before he left. */
+function drawn(row) {
+  const silent = now() - row.at;
+  const inside = row.zones.some((id) => state.site.zones.some((zone) => zone.id === id && !zone.outdoor));
+  const placed = row.x !== null || row.zones.length > 0;
+  if (row.lat === null) return inside || (placed && silent < HEARD_WITHIN);
+  return row.zones.length > 0 || (placed && silent < FADE_AFTER);
 }
 
 /** The name of the zone that says most: a shelf, rather than the car park around the store. */

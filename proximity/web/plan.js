@@ -3,6 +3,12 @@
 import { s } from "./kit.js";
 
 const PAD = 22; // px around the store
+const RADIO = {
+  quiet: ", its radio hears nothing",
+  "powered-off": ", its radio is switched off",
+  blocked: ", its radio is blocked by a switch",
+  failed: ", its radio cannot be used",
+};
 
 export class Plan {
   constructor(svg, outside, outsideMap, onPick) {
@@ -87,7 +93,9 @@ export class Plan {
     const left = (width - (x2 - x1) * scale) / 2;
     const top = (height - (y2 - y1) * scale) / 2;
     this.scale = scale;
-    this.radius = width < 440 ? 8.5 : 11;
+    const narrow = width < 440; // a phone
+    this.radius = narrow ? 8 : 11;
+    this.svg.classList.toggle("narrow", narrow);
     this.px = (x) => left + (x - x1) * scale;
     this.py = (y) => top + (y2 - y) * scale;
     this.marks.clear();
@@ -122,7 +130,7 @@ export class Plan {
       const outline = zone.radius && zone.local.type === "Point" ? this.circle(zone) : s("path", { d: this.path(zone.local), "fill-rule": "evenodd" });
       const area = box(zone);
       const room = (area[2] - area[0]) * this.scale - 18;
-      const small = room < 78;
+      const small = room < 78 || this.svg.classList.contains("narrow");
       const lines = wrap(zone.name, small ? room + 8 : room, small ? 5.9 : 7);
       const [x, y, line] = small ? [this.px(area[0]) + 5, this.py(area[3]) + 14, 12] : [this.px(area[0]) + 10, this.py(area[3]) + 19, 15];
       const count = s("text", { class: "zone-count", x, y: y + lines.length * line });
@@ -150,7 +158,7 @@ export class Plan {
 
   gateway(one) {
     const kind = one.kind === "beacon" ? "beacon" : one.state === "offline" ? "offline" : "online";
-    const words = one.kind === "beacon" ? `Shelf beacon ${one.id}` : `Gateway ${one.id}: ${one.state}`;
+    const words = one.kind === "beacon" ? `Shelf beacon ${one.id}` : `Gateway ${one.id}: ${one.state}${RADIO[one.adapter] ?? ""}`;
     const body = one.kind === "beacon" ? s("circle", { class: "body", r: 4 }) : s("rect", { class: "body", x: -5.5, y: -5.5, width: 11, height: 11, rx: 3.5 });
     const wave = one.kind === "beacon" ? null : s("path", { class: "wave", d: "M-11 -6.5a13 13 0 0 0 0 13M11 -6.5a13 13 0 0 1 0 13" });
     const at = `translate(${this.px(one.x)} ${this.py(one.y)})`;
@@ -179,6 +187,12 @@ export class Plan {
     return [x1 + (x2 - x1) * (0.25 + a * 0.5), y1 + (y2 - y1) * (0.2 + b * 0.4)];
   }
 
+  /** Less than a metre aside, always the same for a shopper: those in one place do not hide one another. */
+  aside(shopper) {
+    const angle = 2 * Math.PI * hash(shopper)[0];
+    return [this.radius * Math.cos(angle), this.radius * Math.sin(angle)];
+  }
+
   paintPeople() {
     if (!this.px || !this.layer) return;
     const seen = new Set();
@@ -192,7 +206,8 @@ export class Plan {
         continue;
       }
       seen.add(shopper);
-      const at = `translate(${this.px(spot[0]).toFixed(1)}px, ${this.py(spot[1]).toFixed(1)}px)`;
+      const [aside, along] = this.aside(shopper);
+      const at = `translate(${(this.px(spot[0]) + aside).toFixed(1)}px, ${(this.py(spot[1]) + along).toFixed(1)}px)`;
       let mark = this.marks.get(shopper);
       if (!mark) {
         mark = this.mark(shopper, place.name);

@@ -1,29 +1,12 @@
 """The console in a real browser: what a person sees, with and without the key, at several sizes."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from proximity.api.server import ApiServer
 from tests.api_house import WALKS, along, zone_at
-from tests.integration.web_browser import CONTRAST, Shop, chromium, needs_browser
+from tests.integration.web_browser import CONTRAST, Shop, needs_browser
 
 pytestmark = [pytest.mark.integration, needs_browser]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def shop(tmp_path: Path, browser: Any) -> Iterator[Shop]:
-    shop = Shop(tmp_path, browser)
-    yield shop
-    shop.close()
 
 
 def fill(shop: Shop, metres: float = 0.0) -> None:
@@ -61,6 +44,19 @@ def test_dots_names_and_counts(shop: Shop) -> None:
         shop.house.place("brice", "coffee-aisle", 4.4, 8.0)
         expect(page.locator("#plan .person:not(.away)")).to_have_count(1)
         expect(page.locator("#inside")).to_have_text("1")
+
+
+def test_who_is_heard_no_more_is_not_drawn_where_he_was(shop: Shop) -> None:
+    from playwright.sync_api import expect
+
+    shop.house.place("ada", None, 10.0, 8.0)  # between two zones
+    shop.house.place("brice", "coffee-aisle", 4.4, 8.0)
+    with shop.page(shop.console) as page:
+        expect(page.locator("#plan .person:not(.away)")).to_have_count(2)
+        shop.house.now += 6
+        page.clock.fast_forward(11_000)  # the page looks at who is where every ten seconds
+        expect(page.locator('[data-shopper="ada"].away')).to_have_count(1)
+        expect(page.locator('[data-shopper="brice"]:not(.away)')).to_have_count(1)
 
 
 def test_an_offer_reaches_the_phone_and_is_taken_back(shop: Shop) -> None:

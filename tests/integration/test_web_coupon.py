@@ -1,7 +1,5 @@
 """A coupon on the shopper's page in a real browser: its worth, its code as a picture, its minutes, and its end."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,23 +7,10 @@ import pytest
 from proximity.store import coupons
 from proximity.store.coupons import Till
 from rules.offers_codes import shown
-from tests.integration.web_browser import CONTRAST, Shop, chromium, needs_browser
+from tests.integration.web_browser import CONTRAST, Shop, needs_browser
 
 pytestmark = [pytest.mark.integration, needs_browser]
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def shop(tmp_path: Path, browser: Any) -> Iterator[Shop]:
-    shop = Shop(tmp_path, browser)
-    yield shop
-    shop.close()
 
 
 WORTHS: list[tuple[dict[str, Any], str, str]] = [

@@ -1,31 +1,15 @@
 """The shopper's own page in a real browser: offers come and go, and the shopper decides."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from proximity.store import people
 from tests.conftest import wait_until
-from tests.integration.web_browser import CONTRAST, Shop, chromium, needs_browser
+from tests.integration.web_browser import CONTRAST, Shop, needs_browser
 
 pytestmark = [pytest.mark.integration, needs_browser]
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def shop(tmp_path: Path, browser: Any) -> Iterator[Shop]:
-    shop = Shop(tmp_path, browser)
-    yield shop
-    shop.close()
 
 
 def listening(shop: Shop) -> bool:
