@@ -83,7 +83,7 @@ def open_house(plan: Plan) -> None:
     settings = read_settings(config=folder, data=data, mqtt_port=0, http_port=0)
     store = open_store(settings.database_url)
     store.migrate()
-    _settle_in(store, plan)
+    settle_in(store, plan)
     store.close()
     sites: tuple[Site, ...] = sites_for_load(plan.gateways)
     if plan.fences:
@@ -110,7 +110,7 @@ def _loaded(text: str, sites: tuple[Site, ...]) -> RuleSet:
     return loaded.ruleset
 
 
-def _settle_in(store: Store, plan: Plan) -> None:
+def settle_in(store: Store, plan: Plan) -> None:
     """Everybody who will be heard, in three statements."""
     now = time.time()
     names = [f"load-{i}" for i in range(max(plan.devices, plan.phones))]

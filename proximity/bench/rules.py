@@ -3,6 +3,7 @@
 import gc
 from time import process_time
 
+from proximity.bench.committed import committed
 from proximity.bench.report import Report, Row
 from proximity.document import parse
 from proximity.model import Shopper, Transition, derive_id
@@ -32,7 +33,8 @@ RULE = """
 
 
 def rules(sizes: tuple[int, ...], decisions: int) -> Report:
-    """`decisions`: how many to take at each size. Seconds are those of the processor."""
+    """`decisions`: how many to take at each size, and a tenth of them to commit. Seconds are those of the processor, of
+    commits those of the wall."""
     rows = []
     for size in sizes:
         gc.collect()
@@ -48,6 +50,7 @@ def rules(sizes: tuple[int, ...], decisions: int) -> Report:
         gc.enable()
         rows.append(Row(f"load {size:,} rules", seconds, "s", yaml, "parsing the YAML alone, with positions"))
         rows.append(_decide(loaded.ruleset, size, decisions))
+    rows.append(committed(decisions // 10))
     return Report("rules", f"{min(CANDIDATES, max(sizes))} candidates a transition, one core", rows)
 
 

@@ -7,8 +7,9 @@ from proximity.bench.memory import memory
 
 def test_what_is_sent_is_committed() -> None:
     report = ingest(gateways=20, phones=50, messages=400, fixes=400)
-    sightings, fixes = report.rows
+    sightings, every_stop, fixes = report.rows
     assert "400 messages" in sightings.note
+    assert every_stop.what == "… an offer at every stop"
     assert "400 messages" in fixes.note
     assert all(row.value > 0 and row.limit for row in report.rows)
 

@@ -31,6 +31,7 @@ from proximity.model import Offer
 from proximity.store import database, history, offers, tables
 from proximity.store.outbox import Delivery
 from tests.conftest import wait_until
+from tests.integration import fault_fixtures
 from tests.integration.fault_house import alternate, covered
 from tests.integration.reader_house import House as Readers
 from tests.integration.reader_house import count, numbers, take
@@ -39,7 +40,7 @@ from tests.test_service import House
 from tests.torture.garbage import noise
 
 pytestmark = pytest.mark.integration
-pytest_plugins = ["tests.integration.fault_fixtures"]
+configuration, house = fault_fixtures.configuration, fault_fixtures.house
 GARBAGE = 5_000  # a million, through a broker: make torture-garbage
 
 
