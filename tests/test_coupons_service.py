@@ -1,30 +1,20 @@
 """Coupons, values and words to the staff through the whole pipeline, with the example shop."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from proximity import wire
-from proximity.configuration import Configuration, check_configuration, load_configuration
+from proximity.configuration import check_configuration
 from proximity.examples import example_config
 from proximity.store import budgets, coupons, history, offers, staff, tables
+from tests import test_service
 from tests.store_house import rows
 from tests.test_service import House
 
-
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
+configuration, house = test_service.configuration, test_service.house
 
 
 def tell(house: House, **message: object) -> None:

@@ -1,7 +1,6 @@
 """Presence over a stop: killed after any batch, the service goes on as if nothing had happened."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,30 +8,21 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proximity.configuration import Configuration, load_configuration
-from proximity.examples import example_config
+from proximity.configuration import Configuration
 from proximity.ingest.inbound import Inbound
 from proximity.presence import checkpoint as states
 from proximity.service import Service
 from proximity.store import checkpoints, gateways, history, tables
 from proximity.store import commit as commits
 from proximity.store.database import Store, StoreError
+from tests import test_service
 from tests.test_service import House
 
 SECONDS = 40
 NEVER = float("inf")
 
 
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
+configuration, house = test_service.configuration, test_service.house
 
 
 # -- the law ----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,10 @@
 """Phones by every door, from their message to the committed visit."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from proximity.configuration import Configuration, load_configuration
 from proximity.errors import BadMessage
-from proximity.examples import example_config
 from proximity.ingest.inbound import Inbound
 from proximity.ingest.mqtt import MqttLink
 from proximity.live import LiveService
@@ -16,22 +12,14 @@ from proximity.metrics import Metrics
 from proximity.model import Device
 from proximity.reload import Watcher
 from proximity.store import history, people
+from tests import test_service
 from tests.test_service import House
 
 UUID = "7c0b0b52-3f0e-4a54-9b5f-2f1c6a7d8e90"
 PHONE = "owntracks/ada/phone"
 
 
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
+configuration, house = test_service.configuration, test_service.house
 
 
 def say(house: House, topic: str, **message: object) -> None:

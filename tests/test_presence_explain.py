@@ -1,7 +1,6 @@
 """Why a device was in a zone, or was not: told again by timelines, packed and unpacked, and through a real service."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,7 @@ from hypothesis import strategies as st
 
 from proximity import cli
 from proximity.commands.mount import mount
-from proximity.configuration import Configuration, load_configuration
 from proximity.errors import ProximityError
-from proximity.examples import example_config
 from proximity.explaining import UnexplainedError, explain, read_moment
 from proximity.model import Fix, Sighting
 from proximity.observations import Batch
@@ -23,6 +20,7 @@ from proximity.presence.probe import Said, Seen, State, Story, look
 from proximity.presence.why import why
 from proximity.store import history, observations, packing, people, retention
 from proximity.store.packing import lump_of, only, pack, story
+from tests import test_service
 from tests.presence_shop import INDOOR, PHONE, T0, TAG, batch, circle, fix, heard, run, shop, told
 from tests.test_service import START, House
 
@@ -265,16 +263,7 @@ def test_who_is_forgotten_leaves_what_waits() -> None:
 # -- through a real service -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
+configuration, house = test_service.configuration, test_service.house
 
 
 @pytest.fixture

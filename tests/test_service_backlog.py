@@ -2,33 +2,23 @@
 
 import math
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from proximity.configuration import Configuration, load_configuration
-from proximity.examples import example_config
+from proximity.configuration import Configuration
 from proximity.ingest.inbound import Inbound
 from proximity.store import commit as commits
 from proximity.store import history
 from proximity.store.database import Store
+from tests import test_service
 from tests.conftest import wait_until
 from tests.test_service import START, House, dump
 
 SECONDS = 40
 
 
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return load_configuration(example_config())
-
-
-@pytest.fixture
-def house(tmp_path: Path, configuration: Configuration) -> Iterator[House]:
-    made = House(tmp_path, configuration)
-    yield made
-    made.store.close()
+configuration, house = test_service.configuration, test_service.house
 
 
 def walk(house: House, second: int) -> Inbound:

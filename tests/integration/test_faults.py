@@ -30,8 +30,8 @@ from proximity.ingest.inbound import Inbox
 from proximity.model import Offer
 from proximity.store import database, history, offers, tables
 from proximity.store.outbox import Delivery
+from tests import test_service
 from tests.conftest import wait_until
-from tests.integration import fault_fixtures
 from tests.integration.fault_house import alternate, covered
 from tests.integration.reader_house import House as Readers
 from tests.integration.reader_house import count, numbers, take
@@ -40,7 +40,7 @@ from tests.test_service import House
 from tests.torture.garbage import noise
 
 pytestmark = pytest.mark.integration
-configuration, house = fault_fixtures.configuration, fault_fixtures.house
+configuration, house = test_service.configuration, test_service.house
 GARBAGE = 5_000  # a million, through a broker: make torture-garbage
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from proximity.ingest.inbound import Inbound
 from proximity.store import history
-from tests.integration import fault_fixtures
+from tests import test_service
 from tests.integration.fault_house import covered
 from tests.test_service import House
 
 pytestmark = pytest.mark.integration
-configuration, house = fault_fixtures.configuration, fault_fixtures.house
+configuration, house = test_service.configuration, test_service.house
 
 STEPS = [
     ("back a minute", [-60.0]),
