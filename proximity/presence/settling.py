@@ -27,8 +27,13 @@ class Turn(NamedTuple):
         """These, and more of them."""
         if not rows:
             return self
-        more = zip(self, zip(*rows, strict=True), strict=True)
-        return Turn(*(np.concatenate([column, np.array(values, dtype=column.dtype)]) for column, values in more))
+        stay, claim, cause, fresh = (np.array(column) for column in zip(*rows, strict=True))
+        return Turn(
+            np.concatenate([self.stay, stay.astype(self.stay.dtype)]),
+            np.concatenate([self.claim, claim.astype(self.claim.dtype)]),
+            np.concatenate([self.cause, cause.astype(self.cause.dtype)]),
+            np.concatenate([self.fresh, fresh]),
+        )
 
 
 class Settling:
