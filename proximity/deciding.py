@@ -29,6 +29,10 @@ class Decider:
         self._channels: dict[str, frozenset[str]] = {}  # by shopper, as asked for so far
         self.context.use(given, ruleset.catalog.attributes)
 
+    def shopper_changed(self, shopper: str) -> None:
+        """He may be reached in other ways."""
+        self._channels.pop(shopper, None)
+
     def decide(
         self, transitions: Sequence[Happening], now: float, inside: Callable[[str], Iterable[tuple[str, str]]]
     ) -> list[Verdict]:

@@ -48,6 +48,11 @@ class Gateways:
         changes, self._changes = self._changes, []
         return changes
 
+    @property
+    def config(self) -> wire.ConfigMessage:
+        """The settings in force."""
+        return self._config
+
     def tell(self, config: wire.ConfigMessage, sites: Iterable[Site]) -> None:
         """Put settings in force for every gateway, retained."""
         self._config = config

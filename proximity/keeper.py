@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -34,13 +34,6 @@ MOST_JOURNAL = 64 << 20  # bytes of journal that hurry the next checkpoint: some
 MANY = 5_000  # transitions that are compared with the store at once
 
 
-class Kept(NamedTuple):
-    """What a commit has to store of presence's state."""
-
-    entry: Entry | None = None
-    checkpoint: Checkpoint | None = None
-
-
 class Keeper:
     """Belongs to one pipeline; every call is made under its lock."""
 
@@ -48,13 +41,13 @@ class Keeper:
         self._store, self._partition = store, partition
         self.every, self.share = EVERY, SHARE
         self._number = 0  # of the last entry or checkpoint that is committed
-        self._open = Kept()  # on its way into a commit
+        self._open: Entry | None = None  # on its way into a commit
         self._digests: dict[str, bytes] = {}  # of the parts that the store has
         self._noted = 0  # bytes of journal since the last checkpoint
         self._due = 0.0  # monotonic
         self._hurried = False
         self._writer: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
+        self._writing: Future[bool] | None = None
 
     # -- the way back ---------------------------------------------------------------------------------------------
 
@@ -91,7 +84,7 @@ class Keeper:
     def anew(self, engine: Recorded, sites: Sequence[Site], at: float) -> None:
         """Go on with a new engine; what the one before knew of is ended at `at`."""
         self._drain()
-        self._open, self._digests = Kept(), {}
+        self._open, self._digests = None, {}
         self._agree(engine, (), sites, at)
         self._number += 1
         self._write(self._number, at, states.split(engine.snapshot()))
@@ -123,32 +116,18 @@ class Keeper:
 
     # -- with each commit -------------------------------------------------------------------------------------------
 
-    def note(self, engine: Recorded, at: float, whole: bool = False) -> Kept:
-        """What the next commit has to store; `settled` says that it did.
-
-        `whole`: a checkpoint in place of a journal entry. It is needed when presence was told what the journal does not
-        know, and when nothing of a shopper may be left: the journal goes with it.
-        """
-        if not whole:
-            data = engine.entry()
-            self._open = Kept() if data is None else Kept(Entry(self._number + 1, data, self._partition))
-            return self._open
-        self._drain()
-        parts = {part: states.encode(state) for part, state in states.split(engine.snapshot()).items()}
-        self._digests = {}
-        sealed = {part: states.seal(raw) for part, raw in parts.items()}
-        self._open = Kept(checkpoint=Checkpoint(self._number + 1, at, sealed, partition=self._partition))
+    def note(self, engine: Recorded) -> Entry | None:
+        """What the next commit has to store; `settled` says that it did."""
+        data = engine.entry()
+        self._open = None if data is None else Entry(self._number + 1, data, self._partition)
         return self._open
 
     def settled(self, engine: Recorded, at: float) -> None:
         """The commit happened. Begins a checkpoint when it is time for one."""
-        entry, whole = self._open
-        self._open = Kept()
-        if entry is not None:
-            self._number = entry.number
-            self._noted += len(entry.state)
-        if whole is not None:
-            self._number, self._noted = whole.number, 0
+        if self._open is not None:
+            self._number = self._open.number
+            self._noted += len(self._open.state)
+            self._open = None
         busy = self._writing is not None and not self._writing.done()
         due = self._hurried or self._noted >= MOST_JOURNAL or time.monotonic() >= self._due
         if self._noted and due and not busy:
@@ -158,25 +137,41 @@ class Keeper:
         """Presence was told what a replay can only come near to, as other sites: a checkpoint with the next commit."""
         self._hurried = True
 
-    def _begin(self, engine: Recorded, at: float) -> None:
+    def renew(self, engine: Recorded, at: float) -> Callable[[], None]:
+        """Begin a checkpoint now, just after a commit: what presence has forgotten is gone from the store when the
+        returned call returns. It may take a while, and needs no lock. StoreError: it is not gone."""
+        written = self._begin(engine, at)
+
+        def wait() -> None:
+            if not written.result():
+                raise StoreError("the state of presence could not be written", temporary=True)
+
+        return wait
+
+    def _begin(self, engine: Recorded, at: float) -> "Future[bool]":
         started = time.monotonic()
         parts = states.split(engine.snapshot())
         pause = time.monotonic() - started
         self._noted, self._hurried = 0, False
         if self._writer is None:
-            self._beside(pause, self._number, at, parts)
-        else:
-            self._writing = self._writer.submit(self._beside, pause, self._number, at, parts)
+            done: Future[bool] = Future()
+            done.set_result(self._beside(pause, self._number, at, parts))
+            return done
+        self._writing = self._writer.submit(self._beside, pause, self._number, at, parts)
+        return self._writing
 
-    def _beside(self, pause: float, number: int, at: float, parts: dict[str, dict[str, Any]]) -> None:
-        """What is done beside the pipeline. A store that refuses is asked again next time: the journal has it all."""
-        started = time.monotonic()
+    def _beside(self, pause: float, number: int, at: float, parts: dict[str, dict[str, Any]]) -> bool:
+        """What is done beside the pipeline; whether it was. A store that refuses is asked again next time: the journal
+        has it all."""
+        started, written = time.monotonic(), True
         try:
             self._write(number, at, parts)
         except StoreError as error:
             log.warning("no checkpoint this time", error=str(error))
+            written = False
         finished = time.monotonic()
         self._due = finished + max(self.every, self.share * (pause + finished - started))
+        return written
 
     def _write(self, number: int, at: float, parts: dict[str, dict[str, Any]]) -> None:
         """Only what is not as the store has it already."""
@@ -205,7 +200,7 @@ class Keeper:
         if self._writer is not None:
             self._writer.shutdown()
             self._writer = None
-        if orderly and self._open == Kept() and not engine.ahead_of_journal:
+        if orderly and self._open is None and not engine.ahead_of_journal:
             self._begin(engine, at)
 
     def _drain(self) -> None:

@@ -55,9 +55,9 @@ class LiveService:
         """A registered device."""
         return self._service.device(device_id)
 
-    def people_changed(self, shopper: str) -> None:  # noqa: ARG002 - the port names the shopper
-        """Consents or devices of `shopper` changed; everybody is read again."""
-        self._service.people_changed()
+    def shopper_changed(self, shopper: str) -> None:
+        """The record, consents or devices of `shopper` changed."""
+        self._service.shopper_changed(shopper)
 
     def erase(self, shopper: str) -> None:
         """Forget a shopper everywhere."""

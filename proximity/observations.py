@@ -55,7 +55,8 @@ class Fixes:
 class Batch:
     """What one turn of the pipeline works on. `shoppers[i]` carries `devices[i]`; anchors are "<site>/<name>".
 
-    The dictionaries may hold more than the columns use. They are never changed, so that several batches can share them.
+    The dictionaries may hold more than the columns use. Names are only ever added to them, at the end, so that several
+    batches can share them.
     """
 
     devices: Sequence[str] = ()

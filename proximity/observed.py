@@ -111,6 +111,9 @@ class _Crowd:
         if batch.devices is not self._names:
             self._fold()
             self._names, self._mask = batch.devices, np.zeros(len(batch.devices), dtype=np.bool_)
+        elif len(batch.devices) > len(self._mask):
+            more = np.zeros(len(batch.devices) - len(self._mask), dtype=np.bool_)
+            self._mask = np.concatenate([self._mask, more])
         self._mask[batch.used()] = True
 
     def leave(self) -> int:

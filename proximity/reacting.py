@@ -11,7 +11,7 @@ from itertools import islice
 
 from proximity.deciding import Decider
 from proximity.ingest.decode import ToldEvent
-from proximity.model import Transition
+from proximity.model import Shopper, Transition
 from proximity.registry import Registry
 from proximity.shop_events import admitted, occurrence
 from proximity.store import rule_state
@@ -57,11 +57,22 @@ class Reactor:
         """Rules, people and stores to go by from now on."""
         self._ruleset, self._registry, self._sites = ruleset, registry, frozenset(sites)
         self._newly_absent += self._arm(now)
-        for pair in pairs(ruleset, registry.shoppers.values()):
-            if pair not in self._came:  # a schedule is not late for what was before it
+        self._meet(registry.shoppers.values(), now)
+        self._next_tick = None
+
+    def shopper_changed(self, shopper: str, now: float) -> None:
+        """He may live by another clock."""
+        one = self._registry.shoppers.get(shopper)
+        if one is not None:
+            self._meet([one], now)
+
+    def _meet(self, people: Iterable[Shopper], now: float) -> None:
+        """A schedule is not late for what was before it, or before the first who lives by a clock."""
+        for pair in pairs(self._ruleset, people):
+            if pair not in self._came:
                 self._came[pair] = now
                 self._newly_known.append(Tick(*pair, now))
-        self._next_tick = None
+                self._next_tick = None
 
     def come(self, now: float) -> list[Tick]:
         """The schedules that have come and were not taken up yet."""

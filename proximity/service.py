@@ -26,7 +26,7 @@ from proximity.fences import FenceBook
 from proximity.gateways import Gateways, save_report
 from proximity.ingest.admission import Admission
 from proximity.ingest.decode import Decoder, GatewayReport, Read
-from proximity.ingest.gateway_config import gateway_config
+from proximity.ingest.gateway_config import Wanted
 from proximity.ingest.inbound import Inbound, Inbox
 from proximity.ingest.offsets import Offsets
 from proximity.ingest.regions import RegionBook
@@ -40,7 +40,7 @@ from proximity.presence.journal import Recorded
 from proximity.presence.locator import TICK
 from proximity.presence.visits import Event
 from proximity.reacting import Reaction, Reactor
-from proximity.registry import Registry
+from proximity.registry import Change, Registry
 from proximity.site.model import Zone
 from proximity.store import commit as commits
 from proximity.store import context, observations, people
@@ -162,13 +162,12 @@ class Service:
         observed = self._observed.due(self.clock())
         return bool(step.transitions or step.visits or step.late or reaction or self._offsets.changed() or observed)
 
-    def _outcome(self, step: Step, reaction: Reaction, now: float, whole: bool = False) -> commits.Outcome:
-        """What has to be committed. `whole`: presence was told what its journal does not know, or must forget."""
-        kept = self._keeper.note(self._engine, now, whole)
+    def _outcome(self, step: Step, reaction: Reaction, now: float) -> commits.Outcome:
+        """What has to be committed."""
         verdicts = reaction.verdicts
         offers = [verdict.offer for verdict in verdicts if verdict.offer is not None]
         covered = self._offsets.changed()
-        rows, states = self._observed.flush() if whole or self._observed.due(now) else ([], [])
+        rows, states = self._observed.flush() if self._observed.due(now) else ([], [])
         return commits.Outcome(
             transitions=step.transitions,
             visits=step.visits,
@@ -191,8 +190,7 @@ class Service:
             ],
             observations=rows,
             states=states,
-            entry=kept.entry,
-            checkpoint=kept.checkpoint,
+            entry=self._keeper.note(self._engine),
             at=now,
         )
 
@@ -267,31 +265,58 @@ class Service:
         """A registered device, whether its shopper agreed or not."""
         return self.registry.devices.get(device_id)
 
-    def people_changed(self) -> None:
-        """Shoppers, consents or devices were changed in the store: use them from now on. Who agrees to nothing any
-        more is forgotten."""
+    def shopper_changed(self, shopper: str) -> None:
+        """A shopper's record, consents or devices were changed in the store: use them from now on. Who agrees to
+        nothing any more is forgotten."""
+        with self.lock:
+            withdrew = self._take_up(self.registry.read_again(self.store, shopper), shopper)
+            if withdrew:
+                self._forget(shopper, Event.WITHDRAWN)
+        if withdrew:
+            observations.forget(self.store, shopper)
+
+    def everybody_changed(self) -> None:
+        """The same of any number of shoppers: all are read again, which takes its time."""
         with self.lock:
             before = self.registry.agreed
             self._load_people()
-            ended = Step()
-            for shopper in sorted(before - self.registry.agreed):
-                self._observed.forget(shopper)
-                observations.forget(self.store, shopper)
-                ended.add(self._engine.forget(shopper, self.clock(), Event.WITHDRAWN))
-            if before - self.registry.agreed:
-                self._settle(ended, whole=True)
+            left = sorted(before - self.registry.agreed)
+            for shopper in left:
+                self._forget(shopper, Event.WITHDRAWN)
             self.tell_gateways()
+        for shopper in left:
+            observations.forget(self.store, shopper)
 
     def erase(self, shopper: str) -> bool:
-        """End the shopper's visits and delete every row about him. False when there is no such shopper."""
+        """End the shopper's visits and delete every row about him. False when there is no such shopper. StoreError: not
+        all of it could be deleted; ask again."""
         with self.lock:
-            self._observed.forget(shopper)
-            erased = people.erase(self.store, shopper)
-            self._engine.forget(shopper, self.clock())  # how his visits end is nobody's business any more
-            self._settle(Step(), whole=True)
-            self._load_people()
+            self._take_up(self.registry.drop(shopper), shopper)
+            self._forget(shopper, Event.ERASED)
+            rewritten = self._keeper.renew(self._engine, self.clock())
+        try:
+            rewritten()
+            return people.erase(self.store, shopper)
+        except StoreError:
+            self.shopper_changed(shopper)
+            raise
+
+    def _take_up(self, change: Change, shopper: str) -> bool:
+        """Go by what became of a shopper from now on. Whether he withdrew from everything."""
+        self._admission.change(change.gone, change.come)
+        self._wanted.change(change.gone, change.come)
+        self._decider.shopper_changed(shopper)
+        self._reactor.shopper_changed(shopper, self.clock())
+        if self._wanted.config() != self.gateways.config:
             self.tell_gateways()
-        return erased
+        return change.withdrew
+
+    def _forget(self, shopper: str, event: Event) -> None:
+        """End the visits of somebody who is not let in any more."""
+        self._observed.forget(shopper)
+        ended = self._engine.forget(shopper, self.clock(), event)
+        # How the visits of somebody who is erased end is nobody's business any more.
+        self._settle(ended if event is Event.WITHDRAWN else Step())
 
     def context_changed(self) -> None:
         """Values that rules read were written to the store: the next decision looks again."""
@@ -300,7 +325,13 @@ class Service:
     def configure(self, configuration: Configuration) -> None:
         """Put a checked configuration in force: visits, timers and limits of what is unchanged go on."""
         with self.fences.changing, self.lock:
+            same = configuration.people is self._files.people
             self._use(configuration)
+            if same:
+                self._admission.use(configuration.sites)
+                self._use_rules()
+            else:
+                self._load_people()
             step = self._engine.set_sites(self.configuration.sites, self.clock())
             self._listen(self._ruleset.thresholds(), self._ruleset.reaches())
             self._keeper.hurry()
@@ -345,13 +376,13 @@ class Service:
 
     def tell_gateways(self) -> None:
         """Post the settings in force to every gateway."""
-        self.gateways.tell(gateway_config(self.registry.agreed_devices()), self.configuration.sites)
+        self.gateways.tell(self._wanted.config(), self.configuration.sites)
 
-    def _settle(self, step: Step, whole: bool = False) -> None:
+    def _settle(self, step: Step) -> None:
         """Decide and commit what a change from outside brought about."""
         now = self.clock()
         reaction = self._reactor.react(step.transitions, now, self._engine.inside)
-        self._commit(self._outcome(step, reaction, now, whole), step, reaction.verdicts, ())
+        self._commit(self._outcome(step, reaction, now), step, reaction.verdicts, ())
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -420,6 +451,7 @@ class Service:
 
     def _restore(self, configuration: Configuration) -> None:
         self._use(configuration)
+        self._load_people()
         sites = self.configuration.sites
         # Time begins now: a position that the broker has retained from yesterday is not live.
         now = self.clock() - self._reorder
@@ -448,11 +480,11 @@ class Service:
         self._files = configuration  # without the fences that the API put
         self.configuration = self.fences.merged(configuration)
         self._ruleset = self.configuration.ruleset
-        self._load_people()
 
     def _load_people(self) -> None:
         self.registry = Registry(self.store)
-        self._admission = Admission(self._files.sites, self.registry.agreed_devices(), self._regions)
+        agreed = list(self.registry.agreed_devices())
+        self._admission, self._wanted = Admission(self._files.sites, agreed, self._regions), Wanted(agreed)
         self._use_rules()
 
     def _use_rules(self) -> None:

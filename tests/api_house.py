@@ -179,7 +179,7 @@ class FakeLive:
     def known_device(self, device_id: str) -> Device | None:
         return people.device(self.store, device_id)
 
-    def people_changed(self, shopper: str) -> None:
+    def shopper_changed(self, shopper: str) -> None:
         self.changed.append(shopper)
 
     def tracked(self, devices: Collection[str]) -> frozenset[str]:

@@ -220,7 +220,7 @@ def test_fences_are_in_force_at_once_and_survive_a_restart(tmp_path: Path) -> No
     lat, lon = (float(v) for v in to_degrees(site.lat, site.lon, 0.0, 3000.0, 0.0))
     phone = "owntracks:ada/phone"
     people.put_device(shop.store, Device(phone, "ada", "owntracks"))
-    shop.service.people_changed()
+    shop.service.everybody_changed()
     zone = _zone(circle("depot", lon, lat), site.id)
     caller = Caller(shop)
     caller.positions([[phone, round(shop.now * 1000), lat, lon, 10.0]])

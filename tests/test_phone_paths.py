@@ -93,7 +93,7 @@ def test_beacons_heard_and_the_tag_of_the_same_shopper_are_one_visit(house: Hous
 
 def test_the_shoppers_page_tells_positions_by_the_same_door(house: House) -> None:
     people.put_device(house.store, Device("app:ada", "ada", "app"))
-    house.service.people_changed()
+    house.service.everybody_changed()
     site = house.configuration.sites[0]
     for _ in range(3):
         say(house, "app/ada", lat=site.lat, lon=site.lon, accuracy=8, at=house.now + 1)
@@ -103,7 +103,7 @@ def test_the_shoppers_page_tells_positions_by_the_same_door(house: House) -> Non
 
 def test_the_shoppers_page_tells_shelf_beacons_too(house: House) -> None:
     people.put_device(house.store, Device("app:ada", "ada", "app"))
-    house.service.people_changed()
+    house.service.everybody_changed()
     for _ in range(6):
         heard = [
             {"uuid": UUID, "major": 2, "minor": 1, "rssi": -60},

@@ -342,7 +342,7 @@ def test_a_shop_that_was_edited_since_is_said(visited: House) -> None:
 def test_consent_taken_back_and_erasure_take_the_observations_along(visited: House) -> None:
     for purpose in people.consents(visited.store, "ada"):
         people.set_consent(visited.store, "ada", purpose.purpose, False, visited.now, "shopper")
-    visited.service.people_changed()
+    visited.service.everybody_changed()
     visited.stand(15, "bakery", first=31)
     assert observations.load(visited.store, "ada", 0.0, 9e9)[0] == []
 

@@ -178,7 +178,7 @@ def test_whose_event_it_is(build: Any, configuration: Configuration) -> None:
 def test_who_agreed_to_nothing_leaves_no_trace(build: Any) -> None:
     house = build(BASKET)
     people.put_shopper(house.store, Shopper("silent", consents={"in-store-offers": False}), at=NOON)
-    house.service.people_changed()
+    house.service.everybody_changed()
     house.tell({"name": "basket_add", "shopper": "silent"})
     assert house.rows(tables.shop_events) == house.decisions() == []
 
@@ -349,7 +349,7 @@ def test_what_is_held_is_checked_again(build: Any) -> None:
     house.stand("coffee-aisle", 4)
     house.tell({"name": "basket_add"})
     people.set_consent(house.store, "ada", "in-store-offers", False, house.now, "api")
-    house.service.people_changed()
+    house.service.everybody_changed()
     house.now = NOON + 3600
     house.wait(1)
     assert house.outcomes("here") == ["quiet_hours", "no_consent"]
@@ -432,7 +432,7 @@ def test_many_are_decided_about_in_pieces(build: Any) -> None:
     house = build(NOONISH, header=EVERYBODY)
     for number in range(PIECE + 5):
         people.put_shopper(house.store, Shopper(f"s{number}", consents={"in-store-offers": True}), at=NOON)
-    house.service.people_changed()
+    house.service.everybody_changed()
     house.wait(301)
     house.look()
     assert len(house.decisions()) == PIECE

@@ -62,6 +62,15 @@ def test_limits_come_of_the_run_itself(folder: Configuration) -> None:
     assert found.rules["b"].shoppers == {"ada"}
 
 
+def test_a_service_message_and_the_limits_of_the_house(folder: Configuration) -> None:
+    order = rule("order", BASKET, "    class: service\n    limits: [{scope: rule, max: 1, every: 30m}]\n")
+    house = "defaults: {limits: [{scope: all, max: 1, every: 24h}]}\n"
+    ruleset = read(folder, rule("advert", BASKET), order, header=house)
+    found = play(ruleset, *(basket(NOW + minute * 60) for minute in (0, 1, 29, 30, 31)))
+    assert (found.rules["order"].sent, found.rules["order"].withheld) == (2, {"limit_reached": 3})
+    assert (found.rules["advert"].sent, found.rules["advert"].withheld) == (1, {"limit_reached": 4})
+
+
 def test_budgets_and_what_coupons_cost(folder: Configuration) -> None:
     offer = "    offer: {coupon: {amount_off: 2.50 EUR, per_shopper: 2}, budget: {coupons: 3}}\n"
     crowd = {name: Shopper(name, consents={"in-store-offers": True}) for name in ("ada", "ben", "cem")}
@@ -134,7 +143,7 @@ def day(tmp_path: Path, folder: Configuration) -> Iterator[House]:
     """A recorded visit under four rules."""
     house = House(tmp_path, folder, LINGER, LIMITED, FULL, PAIR)
     people.put_shopper(house.store, Shopper("ada", ("en",), consents={"in-store-offers": True}), at=NOW)
-    house.service.people_changed()
+    house.service.everybody_changed()
     house.tell("qr_scanned")
     house.stand("coffee-aisle", 14)
     house.tell("basket_add")

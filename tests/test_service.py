@@ -130,7 +130,7 @@ def test_devices_of_nobody_and_of_shoppers_without_consent_leave_no_trace(house:
     for shopper in house.configuration.people.shoppers:
         for purpose in shopper.consents:
             people.set_consent(house.store, shopper.id, purpose, False, START, "shopper")
-    house.service.people_changed()
+    house.service.everybody_changed()
     house.stand(10)
     stranger = wire.Row("ibeacon:00000000-0000-0000-0000-000000000000:1:1", round(house.now * 1000), -50.0)
     message = wire.SightingsMessage("b", 1, "synced", [stranger])
@@ -213,7 +213,7 @@ def test_who_takes_every_consent_back_is_forgotten_at_once(house: House) -> None
     assert house.service.inside("ada") == {("demo-store", "coffee-aisle")}
     for purpose in people.consents(house.store, "ada"):
         people.set_consent(house.store, "ada", purpose.purpose, False, house.now, "shopper")
-    house.service.people_changed()
+    house.service.everybody_changed()
     assert house.service.inside("ada") == set()
     last = history.transitions(house.store, shopper="ada")[0]
     assert (last.kind, last.cause) == ("exit", "withdrawn")

@@ -51,15 +51,6 @@ def test_an_older_checkpoint_changes_nothing(store: Store) -> None:
     assert load_checkpoint(store) == Checkpoint(7, NOW, {"": b"new"})
 
 
-def test_a_checkpoint_within_a_commit_takes_the_journal_with_it(store: Store) -> None:
-    """Nothing of a shopper who was erased may be left."""
-    note(store, 1, 2, 3)
-    commit(store, Outcome(checkpoint=Checkpoint(4, NOW, {"": b"whole"})))
-    assert rows(store, tables.journal) == []
-    note(store, 5)
-    assert numbers(store, 4) == [5]
-
-
 def test_partitions_are_apart(store: Store) -> None:
     note(store, 1, 2)
     note(store, 1, partition="east")

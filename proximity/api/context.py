@@ -70,7 +70,7 @@ class Live(Protocol):
 
     def known_device(self, device_id: str) -> Device | None: ...
 
-    def people_changed(self, shopper: str) -> None:
+    def shopper_changed(self, shopper: str) -> None:
         """Devices or consents of `shopper` were written to the store."""
         ...
 

@@ -178,13 +178,13 @@ def my_consent(context: Context, me: Me, purpose: Purpose, body: ConsentBody) ->
         raise ProblemError(404, "Nobody asks for this purpose.")
     now = context.clock()
     people.set_consent(context.store, me.id, purpose, body.granted, now, SOURCE)
-    context.live.people_changed(me.id)
+    context.live.shopper_changed(me.id)
     return ConsentOut(purpose=purpose, granted=body.granted, at=now, source=SOURCE)
 
 
 def _register(context: ApiContext, device: Device) -> None:
     people.put_device(context.store, device)
-    context.live.people_changed(device.shopper)
+    context.live.shopper_changed(device.shopper)
 
 
 async def _tell(context: ApiContext, me: Shopper, message: dict[str, Any]) -> MySharing:

@@ -69,7 +69,7 @@ def create_shopper(context: Context, body: NewShopper) -> NewShopperOut:
         raise ProblemError(409, f"There is a shopper {body.id!r} already.")
     shopper = msgspec.structs.replace(_shopper(body.id, body), consents=dict(body.consents))
     token = people.put_shopper(context.store, shopper, at=context.clock(), source=SOURCE)
-    context.live.people_changed(body.id)
+    context.live.shopper_changed(body.id)
     made = shopper_out(find_shopper(context, body.id))
     return NewShopperOut(**made.model_dump(), token=token, page=f"/me/{token}")
 
@@ -90,7 +90,7 @@ def replace_shopper(context: Context, shopper: ShopperKey, body: ShopperBody) ->
     """Say anew who the shopper is. Consents, devices and the token stay."""
     found = find_shopper(context, shopper)
     people.put_shopper(context.store, _shopper(found.id, body), at=context.clock())
-    context.live.people_changed(found.id)
+    context.live.shopper_changed(found.id)
     return shopper_out(find_shopper(context, found.id))
 
 
@@ -121,7 +121,7 @@ def set_consent(context: Context, shopper: ShopperKey, purpose: Purpose, body: C
     found = find_shopper(context, shopper)
     now = context.clock()
     people.set_consent(context.store, found.id, purpose, body.granted, now, SOURCE)
-    context.live.people_changed(found.id)
+    context.live.shopper_changed(found.id)
     return ConsentOut(purpose=purpose, granted=body.granted, at=now, source=SOURCE)
 
 
@@ -144,7 +144,7 @@ def add_device(context: Context, shopper: ShopperKey, body: DeviceBody) -> Devic
         id=device_id, shopper=found.id, kind=device_id.partition(":")[0], secret=body.secret, password=body.password
     )
     people.put_device(context.store, device)
-    context.live.people_changed(found.id)
+    context.live.shopper_changed(found.id)
     return device_out(device)
 
 
@@ -159,7 +159,7 @@ def remove_device(context: Context, shopper: ShopperKey, device: Annotated[Devic
     if carried is None or carried.shopper != found.id:
         raise ProblemError(404, "The shopper carries no such device.")
     people.remove_device(context.store, device_id)
-    context.live.people_changed(found.id)
+    context.live.shopper_changed(found.id)
 
 
 @router.get("/shoppers/{shopper}/offers", responses=responses(404))

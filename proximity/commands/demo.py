@@ -82,7 +82,7 @@ class Demo:
         found = People(tuple(who for who, _ in others), tuple(one for _, carried in others for one in carried))
         now = system_clock()
         seed(service.store, found, now)
-        service.service.people_changed()
+        service.service.everybody_changed()
         options = Options(brisk=True, guests=len(others))
         shop = SimulatedShop(configuration.sites[0], [*regulars, *others], self._seed, now, options)
         return Driver([shop], service.broker_url, system_clock, data / "spool")

@@ -10,6 +10,7 @@ from proximity.identity.directory import Directory
 from proximity.ingest.columns import FixRows, SightingRows, distinct
 from proximity.ingest.decode import Read
 from proximity.ingest.regions import RegionBook, Word, ZoneNames
+from proximity.ingest.roll import Roll
 from proximity.model import Device
 from proximity.observations import Batch, Fixes, Ints, Sightings
 from proximity.site.model import Site
@@ -18,17 +19,18 @@ UNKNOWN = -1
 
 
 class Admission:
-    """The anchors, and the devices of shoppers who agreed, of one moment; replaced whole when any of them changes."""
+    """The anchors in force, and the devices of shoppers who agree, which come and go."""
 
     def __init__(self, sites: Sequence[Site], devices: Sequence[Device], regions: RegionBook | None = None) -> None:
         """`regions`: what phones told of their regions before; of devices not named here it is forgotten."""
-        self._directory = Directory(devices)
-        self._zones, self._regions = ZoneNames(sites), regions or RegionBook()
+        self._directory, self._roll = Directory(devices), Roll(devices)
+        self._regions = regions or RegionBook()
         self._regions.keep(device.id for device in devices)
-        self._names = tuple(dict.fromkeys(device.id for device in devices))
-        self._index = {name: number for number, name in enumerate(self._names)}
-        owners = {device.id: device.shopper for device in reversed(devices)}  # of two with one id the first keeps it
-        self._owners = tuple([owners[name] for name in self._names])
+        self.use(sites)
+
+    def use(self, sites: Sequence[Site]) -> None:
+        """Put other sites in force."""
+        self._zones = ZoneNames(sites)
         anchors = [(site.id, anchor) for site in sites for anchor in site.anchors]
         self._anchors = tuple([f"{site}/{anchor.id}" for site, anchor in anchors])
         self._anchor_index = {name: number for number, name in enumerate(self._anchors)}  # as a reader names it
@@ -36,12 +38,18 @@ class Admission:
             if anchor.beacon:
                 self._anchor_index[anchor.beacon] = number
 
+    def change(self, gone: Sequence[Device], come: Sequence[Device]) -> None:
+        """Some devices may leave no trace any more, or belong to others now; and some may from now on."""
+        self._directory.change(gone, come)
+        self._roll.change(gone, come)
+        self._regions.forget({device.id for device in gone} - {device.id for device in come})
+
     def admit(self, read: Read, now: float) -> tuple[Batch, list[Word], Counter[tuple[str, str]]]:
         """The batch, what phones say of our zones, and counts of what was left out: (source, reason) -> rows."""
         counts: Counter[tuple[str, str]] = Counter()
         sightings, fixes = self._sightings(read.sightings, now, counts), self._fixes(read.fixes, now, counts)
         # One dictionary for all batches: whoever numbers its names needs to do so but once.
-        batch = Batch(self._names, self._owners, self._anchors, sightings, fixes)
+        batch = Batch(self._roll.names, self._roll.shoppers, self._anchors, sightings, fixes)
         return batch, self._words(read, now, counts), counts
 
     def _words(self, read: Read, now: float, counts: Counter[tuple[str, str]]) -> list[Word]:
@@ -65,11 +73,12 @@ class Admission:
 
     def _numbers(self, names: Sequence[str], now: float) -> Ints:
         """The number of each registered device; UNKNOWN for strangers. Ids that change on air are looked up."""
-        found = np.fromiter(map(self._index.get, names, repeat(UNKNOWN)), np.int32, len(names))
+        index = self._roll.index
+        found = np.fromiter(map(index.get, names, repeat(UNKNOWN)), np.int32, len(names))
         missing = np.flatnonzero(found == UNKNOWN)
         others = distinct(names, missing)
         known = {
-            name: self._index[device.id]
+            name: index[device.id]
             for name, device in zip(others, self._directory.resolve_many(others, now), strict=True)
             if device is not None
         }

@@ -57,9 +57,12 @@ class RegionBook:
 
     def keep(self, devices: Iterable[str]) -> None:
         """Forget all others."""
-        agreed = set(devices)
-        for device in self._regions.keys() - agreed:
-            del self._regions[device]
+        self.forget(self._regions.keys() - set(devices))
+
+    def forget(self, devices: Iterable[str]) -> None:
+        """Forget what these told."""
+        for device in devices:
+            self._regions.pop(device, None)
 
 
 class _Place(NamedTuple):

@@ -14,7 +14,8 @@ UNKNOWN = -1
 
 
 class Translation:
-    """From the places of one dictionary to numbers. A dictionary is known by its identity: it is never changed."""
+    """From the places of one dictionary to numbers. A dictionary is known by its identity: names are added at its end,
+    and never changed."""
 
     def __init__(self, number: Callable[[list[str]], NDArray[np.integer[Any]]]) -> None:
         """`number`: the number of each of some names; UNKNOWN for those that have none yet, which are asked again."""
@@ -26,6 +27,9 @@ class Translation:
         """The number of each of `names[column]`."""
         if names is not self._names:
             self._names, self._known = names, np.full(len(names), UNKNOWN, dtype=np.int64)
+        elif len(names) > len(self._known):
+            more = max(len(names) - len(self._known), len(names) // 8)  # one by one would copy it for each name
+            self._known = np.concatenate([self._known, np.full(more, UNKNOWN, dtype=np.int64)])
         found = self._known.take(column)
         missing = np.flatnonzero(found < 0)
         if len(missing):

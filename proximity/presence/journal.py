@@ -18,6 +18,7 @@ from proximity.presence import checkpoint
 from proximity.presence.dictionaries import Translation
 from proximity.presence.engine import Engine, Step
 from proximity.presence.state import Numbers
+from proximity.presence.visits import Event
 from proximity.site.model import Site
 
 VERSION = 2
@@ -94,6 +95,11 @@ class Recorded(Engine):
         self._notes.append(["sites", at])
         return super().set_sites(sites, at)
 
+    def forget(self, shopper: str, at: float, event: Event = Event.ERASED) -> Step:
+        """As `Engine.forget`, noted: the name is gone for good with the next snapshot."""
+        self._notes.append(["forget", shopper, at, int(event)])
+        return super().forget(shopper, at, event)
+
     def entry(self) -> bytes | None:
         """What was noted since the last call, for the journal; None: nothing."""
         if not self._notes:
@@ -153,6 +159,9 @@ class Reader:
     def _one(self, kind: str, note: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
         if kind == "time":
             return "step", (Batch(), *note)
+        if kind == "forget":
+            shopper, at, event = note
+            return "forget", (shopper, at, Event(event))
         if kind != "batch":
             return _METHODS[kind], tuple(note)
         watermark, devices, shoppers, anchors, sightings, fixes = note

@@ -79,15 +79,15 @@ def append(connection: Connection, entry: Entry) -> None:
         )
 
 
-def put(connection: Connection, checkpoint: Checkpoint) -> bool:
-    """Replace the checkpoint, within the caller's transaction. False when a newer one is there.
+def _put(connection: Connection, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint, unless a newer one is there.
 
     The rows of one checkpoint may carry numbers of earlier ones: that part had not changed since.
     """
     mine = _checkpoints.partition == checkpoint.partition
     newest = connection.execute(sa.select(sa.func.max(_checkpoints.number)).where(mine)).scalar()
     if newest is not None and newest > checkpoint.number:
-        return False
+        return
     stay = [*checkpoint.parts, *checkpoint.kept]
     connection.execute(sa.delete(tables.checkpoints).where(mine, _checkpoints.part.not_in(stay)))
     rows = [
@@ -101,30 +101,24 @@ def put(connection: Connection, checkpoint: Checkpoint) -> bool:
         for part, state in sorted(checkpoint.parts.items())
     ]
     connection.execute(_replace(connection.dialect.name), rows)
-    return True
 
 
 def save(store: Store, checkpoint: Checkpoint) -> None:
     """Put a checkpoint in a transaction of its own, and then remove what it covers of the journal."""
     with store.begin() as connection:
-        put(connection, checkpoint)
+        _put(connection, checkpoint)
     trim(store, checkpoint.number, checkpoint.partition)
 
 
 def trim(store: Store, number: int, partition: str = DEFAULT) -> None:
     """Remove entries up to and with `number`, in small transactions: the pipeline waits for none of them."""
+    query = sa.select(_journal.number).where(_journal.partition == partition, _journal.number <= number)
+    oldest = query.order_by(_journal.number).limit(PIECE).scalar_subquery()
+    covered = sa.delete(tables.journal).where(_journal.partition == partition, _journal.number.in_(oldest))
     while True:
         with store.begin() as connection:
-            if covered(connection, number, partition, PIECE) < PIECE:
+            if connection.execute(covered).rowcount < PIECE:
                 return
-
-
-def covered(connection: Connection, number: int, partition: str, most: int | None = None) -> int:
-    """Remove entries up to and with `number`, the oldest `most`, within the caller's transaction; how many."""
-    query = sa.select(_journal.number).where(_journal.partition == partition, _journal.number <= number)
-    oldest = query.order_by(_journal.number).limit(most).scalar_subquery()
-    where = (_journal.partition == partition, _journal.number.in_(oldest))
-    return connection.execute(sa.delete(tables.journal).where(*where)).rowcount
 
 
 @cache

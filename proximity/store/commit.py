@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from proximity.model import Claim, Coupon, Decision, Exposure, Late, Offer, StaffMessage, Transition, Visit
 from proximity.presence.probe import State
 from proximity.store import bulk, checkpoints, observations, rule_state, tables
-from proximity.store.checkpoints import Checkpoint, Entry
+from proximity.store.checkpoints import Entry
 from proximity.store.database import Store, chunks
 from proximity.store.outbox import Delivery
 from proximity.store.packing import Kept, only
@@ -59,7 +59,6 @@ class Outcome:
     observations: Sequence[Kept] = ()  # for explanations
     states: Sequence[State] = ()  # of gateways, as presence was told
     entry: Entry | None = None  # what presence was told, for its journal
-    checkpoint: Checkpoint | None = None  # presence's state after the batch; None: the stored one stays
     at: float = 0.0  # the `now` of the batch
 
     def of(self, known: set[str]) -> "Outcome":
@@ -119,7 +118,8 @@ def commit(store: Store, outcome: Outcome) -> Committed:
         late = bulk.insert_new(connection, tables.late_observations, map(late_row, outcome.late))
         observations.put(store, connection, outcome.observations, outcome.states)
         _raise_offsets(connection, outcome)
-        _keep_state(connection, outcome)
+        if outcome.entry is not None:
+            checkpoints.append(connection, outcome.entry)
     return Committed(transitions, decisions, offers, deliveries, late, withdrawn, unknown, turned)
 
 
@@ -210,15 +210,6 @@ def _withdraw_left(
         )
         ids += connection.execute(query.order_by(offers.c.id).with_for_update()).scalars()
     return tuple(withdraw_offers(store, connection, ids, "left_zone", outcome.at))
-
-
-def _keep_state(connection: Connection, outcome: Outcome) -> None:
-    """How presence stands now: one more entry of the journal, or a checkpoint that makes the journal superfluous."""
-    if outcome.entry is not None:
-        checkpoints.append(connection, outcome.entry)
-    kept = outcome.checkpoint
-    if kept is not None and checkpoints.put(connection, kept):
-        checkpoints.covered(connection, kept.number, kept.partition)
 
 
 def _raise_offsets(connection: Connection, outcome: Outcome) -> None:

@@ -1,8 +1,8 @@
 """What was observed of devices lately, kept for hours and not for good: so that presence can be explained."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import sqlalchemy as sa
@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 from proximity.model import dated_id, derive_id
 from proximity.presence.probe import BACK, State
 from proximity.store import bulk, tables
-from proximity.store.database import Store
+from proximity.store.database import Store, chunks
 from proximity.store.packing import Kept, lump_of, only
 
 _observations = tables.observations
 _states = tables.gateway_states
 _FIELDS = [_observations.c[name] for name in Kept.__struct_fields__]
 PIECE = 100  # lumps that are read at a time
+SHORT = 10  # lumps that are written in one transaction
 
 
 def put(store: Store, connection: Connection, kept: Iterable[Kept], states: Iterable[State] = ()) -> None:
@@ -86,18 +87,41 @@ def owner(store: Store, device: str, at: float) -> str | None:
     return None
 
 
-def forget(store: Store, shopper: str) -> None:
-    """Remove everything of a shopper."""
-    with store.begin() as connection:
-        erase(connection, shopper)
+class Forgotten(NamedTuple):
+    """What was looked through."""
+
+    told: int  # lumps in which the shopper was
+    seen: frozenset[str]  # ids of all that could hold him
 
 
-def erase(connection: Connection, shopper: str) -> int:
-    """The same within the caller's transaction; how many lumps told of him. What they tell of others stays."""
+def forget(store: Store, shopper: str) -> Forgotten:
+    """Remove everything of a shopper; what the lumps tell of others stays. A day of lumps takes its time to look
+    through: nobody waits for that, and for a few lumps only while they are written."""
+    with store.connect() as connection:
+        seen = frozenset(connection.execute(_held_with(shopper)).scalars())
+        found = list(connection.execute(_held_with(shopper).where(_names(connection, shopper))).scalars())
+    told = 0
+    for some in chunks(found, SHORT):
+        with store.begin() as connection:
+            told += _erase(connection, shopper, some)
+    return Forgotten(told, seen)
+
+
+def erase(connection: Connection, shopper: str, before: Forgotten) -> int:
+    """The same of what came since, within the caller's transaction; how many lumps told of him in all."""
+    new = sorted(set(connection.execute(_held_with(shopper)).scalars()) - before.seen)
+    return before.told + sum(_erase(connection, shopper, some) for some in chunks(new))
+
+
+def _held_with(shopper: str) -> sa.Select[Any]:
+    return sa.select(_observations.c.id).where(_observations.c.lump == lump_of(shopper))
+
+
+def _erase(connection: Connection, shopper: str, lumps: Sequence[str]) -> int:
     table = _observations.c
-    told = sa.select(table.id, *_FIELDS).where(table.lump == lump_of(shopper))
     left: dict[str, Kept | None] = {}
-    for name, one in _naming(connection, shopper, told):
+    some = sa.select(table.id, *_FIELDS).where(table.id.in_(lumps)).with_for_update()
+    for name, one in _naming(connection, shopper, some):
         rest = only(one, shopper.__ne__)
         if rest is not one:
             left[name] = rest
@@ -119,11 +143,14 @@ def erase(connection: Connection, shopper: str) -> int:
 def _naming(connection: Connection, name: str, query: sa.Select[Any]) -> Generator[tuple[str, Kept], None, None]:
     """Lumps with their ids, in the order of the query, in which that name occurs: as a device, a shopper, or within
     another word. The database leaves out the others."""
-    data, sought = _observations.c.data, sa.literal(name.encode(), sa.LargeBinary)
-    if connection.dialect.name == "sqlite":
-        where = sa.func.instr(data, sought) > 0
-    else:
-        where = sa.func.pg_catalog.position(data, sought) > 0
-    with connection.execute(query.where(where).execution_options(yield_per=PIECE)) as rows:
+    named = query.where(_names(connection, name)).execution_options(yield_per=PIECE)
+    with connection.execute(named) as rows:
         for row in rows:
             yield row[0], Kept(*row[1:])
+
+
+def _names(connection: Connection, name: str) -> sa.ColumnElement[bool]:
+    data, sought = _observations.c.data, sa.literal(name.encode(), sa.LargeBinary)
+    if connection.dialect.name == "sqlite":
+        return sa.func.instr(data, sought) > 0
+    return sa.func.pg_catalog.position(data, sought) > 0

@@ -187,8 +187,10 @@ def erase(store: Store, shopper: str) -> bool:
     """Remove a shopper from every table. False when there was nothing.
 
     Presence has to forget the shopper first: its checkpoint is one lump that only presence can write. A batch under
-    way is no danger: a commit drops rows of shoppers that are not in the store.
+    way is no danger: a commit drops rows of shoppers that are not in the store. Until the last step the shopper is
+    there, so that an erasure that broke off can be asked for again.
     """
+    forgotten = observations.forget(store, shopper)
     with store.begin() as connection:
         # The shopper goes first: on PostgreSQL that waits for the commits that hold the row, and ends what they wrote.
         removed = connection.execute(sa.delete(_shoppers).where(_shoppers.c.id == shopper)).rowcount
@@ -196,7 +198,7 @@ def erase(store: Store, shopper: str) -> bool:
         of_shopper = sa.select(tables.offers.c.id).where(tables.offers.c.shopper == shopper)
         own = tables.deliveries.c.offer.in_(of_shopper)  # which has an index; `deliveries.shopper` has none
         removed += connection.execute(sa.delete(tables.deliveries).where(own)).rowcount
-        removed += observations.erase(connection, shopper)
+        removed += observations.erase(connection, shopper, forgotten)
         for table in tables.metadata.sorted_tables:
             if "shopper" in table.c and table is not tables.deliveries:
                 removed += connection.execute(sa.delete(table).where(table.c.shopper == shopper)).rowcount
