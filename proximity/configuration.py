@@ -7,7 +7,7 @@ from pathlib import Path
 from proximity.context_files import load_context
 from proximity.document import Diagnostic, Document, load
 from proximity.errors import ConfigurationError
-from proximity.site.load import People, load_sites
+from proximity.site.load import LoadedSites, People, load_sites
 from proximity.site.model import Site
 from proximity.store.context import Value
 from rules.attributes import Attributes, attributes_of
@@ -16,8 +16,10 @@ from rules.load import SUFFIX, load_documents
 from rules.ruleset import RuleSet
 from rules.trigger_schema import STORE
 
-NO_ZONE = "E201"
-NO_NAMES = ("E202", "E203")  # stores, windows and segments that are not there; the other E2 codes need the attributes
+NO_STORE = "E202"
+NO_ZONE = ("E201", "E203")  # by name and by tag
+# The others of the E2 codes that need no attributes: windows and segments that are not there, zones indoors, clocks.
+NEED_NO_ATTRIBUTES = (NO_STORE, *NO_ZONE, "E205", "E206", "E213", "E217")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def check_configuration(folder: Path) -> tuple[Configuration | None, list[Diagno
     rules = load_documents(_rule_documents(folder), catalog_of(sites.sites, attributes or Attributes()))
     people = [one.id for one in sites.people.shoppers]
     values, wrong = load_context(folder, attributes, [site.id for site in sites.sites], people)
-    found = [*sites.diagnostics, *found, *wrong, *_without_echoes(rules.diagnostics, sites.diagnostics, attributes)]
+    found = [*sites.diagnostics, *found, *_without_echoes([*rules.diagnostics, *wrong], sites, attributes)]
     found = sorted(set(found), key=lambda one: (one.sort_key, one.message))
     if rules.ruleset is None or any(one.severity == "error" for one in found):
         return None, found
@@ -76,7 +78,7 @@ def catalog_of(sites: Sequence[Site], attributes: Attributes) -> Catalog:
                 name=site.name,
                 country=site.country,
                 opening_hours=site.opening_hours,
-                zones=tuple(Zone(zone.id, zone.name, zone.tags, zone.outdoor) for zone in site.zones),
+                zones=tuple(Zone(zone.id, zone.name, zone.tags, zone.outdoor, zone.sound) for zone in site.zones),
                 located=site.lat is not None or any(zone.id == STORE and zone.outdoor for zone in site.zones),
             )
             for site in sites
@@ -85,16 +87,15 @@ def catalog_of(sites: Sequence[Site], attributes: Attributes) -> Catalog:
     )
 
 
-def _without_echoes(
-    found: Sequence[Diagnostic], of_sites: Sequence[Diagnostic], attributes: Attributes | None
-) -> list[Diagnostic]:
-    """What is wrong in the rules, less what only follows from zones or attributes that could not be read."""
-    zones_unread = any(one.mark.file.endswith("zones.geojson") and one.code.startswith("E0") for one in of_sites)
+def _without_echoes(found: Sequence[Diagnostic], sites: LoadedSites, attributes: Attributes | None) -> list[Diagnostic]:
+    """What is wrong in the rules and the values, less what only follows from stores, zones or attributes that could
+    not be read."""
+    needless = {*(() if sites.all_sites else (NO_STORE,)), *(() if sites.all_zones else NO_ZONE)}
     return [
         one
         for one in found
-        if not (zones_unread and one.code == NO_ZONE)
-        and not (attributes is None and one.code.startswith("E2") and one.code not in (NO_ZONE, *NO_NAMES))
+        if one.code not in needless
+        and not (attributes is None and one.code.startswith("E2") and one.code not in NEED_NO_ATTRIBUTES)
     ]
 
 

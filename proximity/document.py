@@ -6,7 +6,7 @@ and `no` are strings, dates are strings, a duplicate key is an error, and there 
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -257,6 +257,12 @@ def did_you_mean(word: str, known: Iterable[str], quote: str = "`") -> str | Non
     if words and len(words) <= 12:
         return f"known here: {', '.join(words)}"
     return None
+
+
+def is_stranger(word: str, known: Collection[str], refused: Collection[str]) -> bool:
+    """Whether `word` is none of `known` for certain. Some of those are `refused`: they have errors of their own, so
+    nobody can tell whether a word that is near to one of them will be right when they are."""
+    return word not in known and not (refused and suggest(word, sorted(known)) in refused)
 
 
 class _Builder:

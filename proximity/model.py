@@ -221,6 +221,7 @@ class Claim(msgspec.Struct, frozen=True):
     most_spend: int | None = None
     per_shopper: int | None = None  # coupons of this rule that one shopper may hold or have redeemed
     silent: bool = False  # says nothing to the shopper
+    service: bool = False  # a service message: counts for its own rule alone
     ghost: bool = False  # held out: takes its place among the sends and nothing else
     order: int = 0  # among the claims of one shopper: the place in which they were decided
     where: str = ""
@@ -267,7 +268,7 @@ class Sent(msgspec.Struct, frozen=True):
     rule: str
     site: str
     at: float
-    service: bool = False  # service messages use up no limit
+    service: bool = False  # a service message: only the rule's own limits count it
     silent: bool = False  # said nothing to the shopper: only the rule's own limits count it
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-from proximity.document import Diagnostic, Document, did_you_mean
+from proximity.document import Diagnostic, Document, did_you_mean, is_stranger
 from rules import schema
 from rules.catalog import Catalog
 from rules.deliver_build import build_deliver
 from rules.experiments import Experiment, Holdout
 from rules.expressions import Expression
-from rules.header import Shared, at_faults, check_clock, limits_of, where
-from rules.limits import Limit
+from rules.header import Shared, at_faults, check_clock, where
+from rules.limits_build import build_limits
 from rules.offers_build import build_goal, build_offer, build_tasks
 from rules.ruleset import Check, Conditions, Policy, Quiet, Rule
 from rules.schedule import Runs, Window
@@ -22,9 +22,20 @@ Loc = tuple[str | int, ...]
 
 
 class Builder:
-    """Builds one rule. `diagnostics` holds what is wrong; `build` gives None when some of it is an error."""
+    """Builds one rule. `diagnostics` holds what is wrong; `build` gives None when some of it is an error.
 
-    def __init__(self, document: Document, index: int, rule: schema.Rule, shared: Shared, catalog: Catalog) -> None:
+    `unsure`: keys of which parts were wrong and are left out of `rule`, or that may stand under an unknown name.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        index: int,
+        rule: schema.Rule,
+        shared: Shared,
+        catalog: Catalog,
+        unsure: frozenset[str] = frozenset(),
+    ) -> None:
         self.document = document
         self.index = index
         self.loc: Loc = ("rules", index)
@@ -33,6 +44,11 @@ class Builder:
         self.catalog = catalog
         self.diagnostics: list[Diagnostic] = []
         self.used: set[tuple[str, str]] = set()  # windows and segments
+        self._unsure = unsure
+
+    def sure(self, *keys: str) -> bool:
+        """Whether these keys are known as they are meant: what compares them with others may be said."""
+        return self._unsure.isdisjoint(keys)
 
     def build(self) -> Rule | None:
         """The rule, or None."""
@@ -42,7 +58,7 @@ class Builder:
         conditions = self._conditions()
         during = self._windows()
         deliver = build_deliver(self, trigger)
-        limits = self._limits(service=service)
+        limits = build_limits(self, service=service)
         quiet = self._quiet(service=service)
         holdout, experiment = self._compared(service=service)
         score = self._score()
@@ -50,7 +66,8 @@ class Builder:
         say = Wording(self).build(certain, service=service)
         offer = build_offer(self, deliver["expires"])
         tasks, goal = build_tasks(self, certain), build_goal(self)
-        check_sometimes(self, trigger)
+        if self.sure("when"):
+            check_sometimes(self, trigger)
         if any(one.severity == "error" for one in self.diagnostics):
             return None
         return Rule(
@@ -121,11 +138,20 @@ class Builder:
 
     # Where and when
 
-    def names(self, loc: Loc, key: str, names: Sequence[str], known: Any, code: str, words: str) -> None:
-        """Refuse the names of a list, or the one name, that are not known."""
+    def names(
+        self,
+        loc: Loc,
+        key: str,
+        names: Sequence[str],
+        known: frozenset[str],
+        code: str,
+        words: str,
+        refused: frozenset[str] = frozenset(),
+    ) -> None:
+        """Refuse the names of a list, or the one name, that are not known. `refused`: see `is_stranger`."""
         for i, name in enumerate(names):
-            if name not in known:
-                self.say_at(self.item((*loc, key), i), code, f"{words} `{name}`", did_you_mean(name, known))
+            if is_stranger(name, known, refused):
+                self.say_at(self.item((*loc, key), i), code, f"{words} `{name}`", did_you_mean(name, known - refused))
 
     def item(self, loc: Loc, number: int) -> Loc:
         """The place of an item of a list, where a single one may be written without the list."""
@@ -232,29 +258,14 @@ class Builder:
                 self.say_at(loc, "E204", f"unknown attribute `{name}`", did_you_mean(name, known), key=True)
             elif not self.catalog.attributes.may_be_absent(name):
                 self.say_at(loc, "E109", f"`{name}` is never missing", "remove this line", key=True)
-            elif name not in used and not any(one.code.startswith("E2") for one in self.diagnostics):
+            elif (
+                name not in used
+                and self.sure("where")
+                and not any(one.code.startswith("E2") for one in self.diagnostics)
+            ):
                 self.say_at(loc, "E109", f"no condition of this rule uses `{name}`", "remove this line", key=True)
 
     # Delivery
-
-    def _limits(self, *, service: bool) -> tuple[Limit, ...]:
-        own = limits_of(self.document, (*self.loc, "limits"), self.rule.limits)
-        if service:
-            if own:
-                self.say_at(("limits",), "E109", "`limits` has no effect: service rules have no limits",
-                             "remove it, or remove `class: service`", key=True)  # fmt: skip
-            return ()
-        stated = (*self.shared.limits, *own)
-        for i, limit in enumerate(own, start=len(self.shared.limits)):
-            for j, other in enumerate(stated):
-                # Of two that are equal, the later one is the one too many.
-                if j != i and other.implies(limit) and (j < i or not limit.implies(other)):
-                    tail = "a rule may only tighten it" if other in self.shared.limits else "remove one of the two"
-                    hint = f"at most {other} already holds ({other.where}); {tail}"
-                    loc = ("limits", i - len(self.shared.limits))
-                    self.say_at(loc, "E109", f"the limit of {limit} has no effect", hint)
-                    break
-        return (*self.shared.limits, *own)
 
     def _compared(self, *, service: bool) -> tuple[Holdout | None, Experiment | None]:
         """Who is held out, and which wordings are tried."""

@@ -18,6 +18,7 @@ class Zone:
     name: str = ""  # shown to shoppers; empty: the id
     tags: frozenset[str] = frozenset()
     outdoor: bool = True  # judged by positions, so that it can be approached and crossed
+    sound: bool = True  # False: it was refused, and is here only so that who names it is not told a second time
 
 
 @dataclass(frozen=True)  # no slots, for what is worked out once
@@ -66,6 +67,12 @@ class Catalog:
     def tags(self, stores: frozenset[str] | None = None) -> frozenset[str]:
         """Zone tags of these stores; None: of all."""
         return self._everywhere[1] if stores is None else self._of(stores)[1]
+
+    @cached_property
+    def refused(self) -> frozenset[str]:
+        """Zones that are nowhere sound. Their names are not offered to anybody, and their tags are not known."""
+        sound = {zone.id for store in self.stores for zone in store.zones if zone.sound}
+        return frozenset(zone.id for store in self.stores for zone in store.zones) - sound
 
     @cached_property
     def _everywhere(self) -> tuple[frozenset[str], frozenset[str]]:

@@ -58,19 +58,26 @@ def build_deliver(builder: Builder, trigger: AnyTrigger) -> dict[str, Any]:
     """The fields of a rule that say how long its offers live and where the shopper has to be."""
     given, sort = builder.rule.deliver, sort_of(trigger)
     usual = USUAL[sort]
-    if given.only_while == "inside" and sort in _WHY:
-        builder.say_at(("deliver", "only_while"), "E109", _WHY[sort],
-                       "write `anywhere`" if sort in _NOWHERE else "write `store` or `anywhere`")  # fmt: skip
-    if given.only_while == "store" and sort in _NOWHERE:
-        builder.say_at(("deliver", "only_while"), "E109", f"{_WHY[sort]}, so no store is meant", "write `anywhere`")
-    if given.on_exit == "withdraw" and usual != HERE:
-        after = "an exit offer is sent after the exit" if sort == "exit" else "there is no visit that could end"
-        builder.say_at(
-            ("deliver", "on_exit"), "E109", f"`on_exit: withdraw` has no effect: {after}", "remove this line"
-        )
+    if builder.sure("when"):
+        _fits(builder, sort)
     return {
         "expires": given.expires or usual.expires,
         "expires_stated": given.expires is not None,
         "only_while": given.only_while or usual.only_while,
         "on_exit": given.on_exit or usual.on_exit,
     }
+
+
+def _fits(builder: Builder, sort: str) -> None:
+    """What is asked for and cannot be after such a trigger."""
+    given = builder.rule.deliver
+    if given.only_while == "inside" and sort in _WHY:
+        builder.say_at(("deliver", "only_while"), "E109", _WHY[sort],
+                       "write `anywhere`" if sort in _NOWHERE else "write `store` or `anywhere`")  # fmt: skip
+    if given.only_while == "store" and sort in _NOWHERE:
+        builder.say_at(("deliver", "only_while"), "E109", f"{_WHY[sort]}, so no store is meant", "write `anywhere`")
+    if given.on_exit == "withdraw" and USUAL[sort] != HERE:
+        after = "an exit offer is sent after the exit" if sort == "exit" else "there is no visit that could end"
+        builder.say_at(
+            ("deliver", "on_exit"), "E109", f"`on_exit: withdraw` has no effect: {after}", "remove this line"
+        )

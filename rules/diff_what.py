@@ -33,7 +33,8 @@ def kind(old: Rule, new: Rule) -> list[str]:
     if old.service == new.service:
         return []
     if new.service:
-        return ["is a service message now: no limits, quiet hours or holdouts"]
+        limits = "only its own limits, and no" if new.limits else "no limits,"
+        return [f"is a service message now: {limits} quiet hours or holdouts"]
     return ["is marketing now, and no service message: limits, quiet hours and holdouts hold"]
 
 

@@ -88,6 +88,6 @@ def never(what: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"not": what})
 
 
-def some_of(*names: str) -> ConfigDict:
-    """For the JSON Schema: at least one of these keys."""
-    return ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in names]})
+def some_of(*names: str, beside: dict[str, Any] | None = None) -> ConfigDict:
+    """For the JSON Schema: at least one of these keys, and what else holds."""
+    return ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in names], **(beside or {})})

@@ -26,16 +26,17 @@ class Limit:
     def used(self, sent: Iterable[Sent], rule: str, site: str, now: float, local: datetime) -> int:
         """How many sends count against it now. `local` is the wall clock that calendar windows go by.
 
-        A send exactly `every` ago is no longer in a rolling window.
+        A send exactly `every` ago is no longer in a rolling window. A rule counts all that it sent; service messages
+        and words to the staff are nothing that a limit over several rules could count.
         """
         after = self.after(now, local)
         count = 0
         for one in sent:
-            if one.service or one.at <= after:
+            if one.at <= after:
                 continue
             if self.scope == "rule":
                 count += one.rule == rule
-            elif not one.silent and (self.scope == "all" or one.site == site):
+            elif not one.service and not one.silent and (self.scope == "all" or one.site == site):
                 count += 1
         return count
 

@@ -11,24 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import pydantic
 
 from proximity.document import Diagnostic, Document, Mark, load, parse
 from proximity.model import derive_id
-from proximity.shape import check_shape
 from rules import schema
 from rules.build import Builder
 from rules.catalog import Catalog
 from rules.expressions import Compiler
 from rules.header import Part, Shared, share
 from rules.lint import Site, disagreements, lint, unused
+from rules.recover import shape
 from rules.ruleset import Rule, RuleSet
 from rules.schedule import Place
 
 SUFFIX = ".rules.yaml"
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +140,8 @@ def _header(document: Document) -> tuple[schema.Header | None, list[Diagnostic]]
     data = copy.deepcopy({key: value for key, value in data.items() if key != "rules"})
     if stated:
         data["rules"] = [None] * len(rules) if isinstance(rules, list) else rules  # each is checked by itself
-    header, found = _shape(document, schema.Header, (), data)
-    return header, [_of_a_rule(one) for one in found]
+    shaped = shape(document, schema.Header, (), data)
+    return shaped.model, [_of_a_rule(one) for one in shaped.found]
 
 
 def _of_a_rule(one: Diagnostic) -> Diagnostic:
@@ -196,55 +192,11 @@ def _rule(
     if not isinstance(data, dict):
         hint = "a rule begins with `id:`"
         return None, set(), [document.diagnostic(loc, "E103", "must be a mapping (`key: value`)", hint)]
-    shape, found = _shape(document, schema.Rule, loc, data)
-    if shape is None:
-        return None, set(), found
-    builder = Builder(document, index, shape, shared, catalog)
+    shaped = shape(document, schema.Rule, loc, data, stand_ins=True)
+    if shaped.model is None:
+        return None, set(), shaped.found
+    builder = Builder(document, index, shaped.model, shared, catalog, shaped.unsure)
     rule = builder.build()
-    if found:  # parts were left out to go on, so only certain errors count
-        return None, builder.used, found + [one for one in builder.diagnostics if one.severity == "error"]
+    if shaped.found:  # parts were left out to go on, so only certain errors count
+        return None, builder.used, shaped.found + [one for one in builder.diagnostics if one.severity == "error"]
     return rule, builder.used, builder.diagnostics
-
-
-def _shape(
-    document: Document, model: type[_Model], loc: tuple[str | int, ...], data: dict[str, Any]
-) -> tuple[_Model | None, list[Diagnostic]]:
-    """The model and what is wrong; where it can, that of the right parts, so that more mistakes show at once."""
-    shape, found = check_shape(document, model, loc, data=data)
-    if shape is not None:
-        return shape, []
-    found = tidy(found)
-    data = copy.deepcopy(data)
-    for _ in range(3):  # taking one thing out can uncover another
-        try:
-            return model.model_validate(data), found
-        except pydantic.ValidationError as error:
-            for detail in error.errors(include_url=False):
-                _prune(data, detail["loc"])
-    return None, found
-
-
-def tidy(found: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Items of lists by their number from 1; and a key is not missing when another is its misspelling."""
-    meant = {one.hint for one in found if one.code == "E101"}
-    kept = []
-    for one in found:
-        missing = re.match(r"`(\w+)` is missing", one.message)
-        if missing is None or f"did you mean `{missing[1]}`?" not in meant:
-            text = re.sub(r"^`(\d+)`", lambda match: f"item {int(match[1]) + 1}", one.message)
-            text = re.sub(r"^(`.*`): (?:\w+) should have at least 1 .*", r"\1 is empty", text)
-            kept.append(replace(one, message=text))
-    return kept
-
-
-def _prune(data: Any, loc: Sequence[str | int]) -> None:
-    """Take out the innermost mapping entry on the way to `loc`, which also names what is no part of the data."""
-    owner: dict[Any, Any] | None = None
-    entry: Any = None
-    for part in loc:
-        if isinstance(data, dict) and part in data:
-            owner, entry, data = data, part, data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-    if owner is not None:
-        owner.pop(entry, None)

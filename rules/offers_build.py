@@ -18,17 +18,21 @@ _COUPON_TYPES = {
     "amount_off": "string", "at_most": "string", "free": "string", "text": "string", "sku": "string",
     "category": "string",
 }  # fmt: skip
+_TYPES = {name: Type("scalar", kind) for name, kind in _COUPON_TYPES.items()}  # type: ignore[arg-type] # scalars
 _ALWAYS = ("code", "minutes_left", "until", "until_date")
 
 
 def coupon_attributes(builder: Builder, plain: Attributes) -> Attributes:
     """The values that the rule's texts may use: those of every rule, and those of its coupon."""
     offer = getattr(builder.rule, "offer", None)
+    if not builder.sure("offer"):  # any of them may be meant
+        extended = plain.adding({f"coupon.{name}": _TYPES[name] for name in _COUPON_TYPES}, present=False)
+        return extended.adding({"stock_left": Type("scalar", "int")}, present=False)
     if offer is None or offer.coupon is None:
         return plain
     coupon, budget = offer.coupon, offer.budget
     names = [*_ALWAYS, *(name for name in _COUPON_TYPES if getattr(coupon, name, None) is not None)]
-    types = {f"coupon.{name}": Type("scalar", _COUPON_TYPES[name]) for name in names}  # type: ignore[arg-type] # scalars
+    types = {f"coupon.{name}": _TYPES[name] for name in names}
     sure = budget is None or budget.when_spent == "stop"
     extended = plain.adding(types, present=sure)
     stock = plain.types.get("stock")
@@ -40,7 +44,7 @@ def coupon_attributes(builder: Builder, plain: Attributes) -> Attributes:
 def build_offer(builder: Builder, expires: float) -> OfferPlan | None:
     """`offer`. `expires`: seconds for which the message lives."""
     given = builder.rule.offer
-    if given is None:
+    if given is None or not builder.sure("offer"):
         return None
     if given.coupon is None:
         return OfferPlan(points=given.points or 0)
@@ -101,7 +105,7 @@ def build_goal(builder: Builder) -> Goal | None:
     if given is None:
         return None
     offer = builder.rule.offer
-    if given.event == "redeemed" and (offer is None or offer.coupon is None):
+    if given.event == "redeemed" and (offer is None or offer.coupon is None) and builder.sure("offer"):
         builder.say_at(("goal", "event"), "E109", "the rule gives no coupon that could be redeemed",
                        "give it one under `offer`, or name another event, as `purchase`")  # fmt: skip
     return Goal(given.event, given.within, given.value)

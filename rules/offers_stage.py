@@ -25,7 +25,7 @@ class Effects:
     """What a decision brings beside its offer."""
 
     coupon: Coupon | None = None
-    claim: Claim | None = None  # None: a service message without a coupon, which uses nothing up
+    claim: Claim | None = None  # None: a service message without limits and without a coupon, which uses nothing up
     exposure: Exposure | None = None  # None: the rule is not measured
     messages: tuple[StaffMessage, ...] = ()
 
@@ -115,7 +115,8 @@ def effects(rule: Rule, moment: Moment, decision: Decision) -> Effects:
     """What a decision to send, or its ghost, brings with it."""
     coupon = None if decision.ghost else moment.coupon
     exposure = _exposure(rule, moment, decision) if rule.measured else None
-    claim = None if rule.service and coupon is None else _claim(rule, moment, decision, coupon)
+    free = rule.service and not rule.limits and coupon is None
+    claim = None if free else _claim(rule, moment, decision, coupon)
     messages = () if decision.ghost else _messages(rule, moment, decision)
     if coupon is None and exposure is None and claim is None and not messages:
         return NOTHING
@@ -148,6 +149,7 @@ def _claim(rule: Rule, moment: Moment, decision: Decision, coupon: Coupon | None
         most_spend=most_spend,
         per_shopper=per_shopper,
         silent=not rule.say,
+        service=rule.service,
         ghost=decision.ghost,
         order=len(moment.sent),
         where=where,

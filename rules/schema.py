@@ -131,7 +131,8 @@ class Limit(Model):
     """At most `max` offers to one shopper in every `every`."""
 
     scope: Literal["rule", "store", "all"]
-    """What is counted: offers of this rule, of any rule in this store, or of all rules in all stores."""
+    """What is counted: offers of this rule, of any rule in this store, or of all rules in all stores. For a service
+    rule only `rule`."""
     max: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})]
     every: Duration
     window: Literal["rolling", "calendar"] = "rolling"
@@ -197,10 +198,18 @@ def _silent_only_with_do(say: Any, handler: ValidatorFunctionWrapHandler, info: 
 _ANYBODY, _OFFERS, _USUAL = Where(), Consent(purpose="in-store-offers"), Deliver()
 
 
+# A service rule counts nothing but itself.
+_OF_ITSELF = {"const": "rule", "description": "A service rule counts only its own messages."}
+_ONLY_ITSELF = {
+    "if": {"properties": {"class": {"const": "service"}}, "required": ["class"]},
+    "then": {"properties": {"limits": {"items": {"properties": {"scope": _OF_ITSELF}}}}},
+}
+
+
 class Rule(Model):
     """One rule."""
 
-    model_config = some_of("say", "do")
+    model_config = some_of("say", "do", beside=_ONLY_ITSELF)
 
     id: Slug
     """A short name that no other rule has, as `coffee-linger`."""
@@ -212,13 +221,13 @@ class Rule(Model):
     """Only `live` sends."""
     runs: Runs | None = None
     class_: Literal["marketing", "service"] = Field(default="marketing", alias="class")
-    """`service` is for what a shopper waits for: it stands outside limits and quiet hours."""
+    """`service` is for what a shopper waits for: it stands outside the limits of the house and quiet hours."""
     when: When
     where: Where = Field(default_factory=lambda: _ANYBODY)
     consent: Consent = Field(default_factory=lambda: _OFFERS)
     compete: Compete | None = None
     limits: list[Limit] = Field(default_factory=list)
-    """Stricter than those of `defaults`, which hold too."""
+    """Stricter than those of `defaults`, which hold too; of a service rule the only ones."""
     quiet: Quiet | None = None
     """Quiet hours beside those of `defaults`."""
     holdout: Holdout | None = None

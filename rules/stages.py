@@ -177,7 +177,8 @@ def _limits(rule: Rule, moment: Moment) -> Answer:
         values[str(limit)] = used
         if used >= limit.max:
             return "limit_reached", Stage("limits", False, f"at most {limit}; {used} sent", values, limit.where)
-    return None, Stage("limits", True, "a service rule has no limits" if rule.service else "", values)
+    free = rule.service and not rule.limits
+    return None, Stage("limits", True, "the limits of the house are not for service rules" if free else "", values)
 
 
 def _render(rule: Rule, moment: Moment) -> Answer:

@@ -46,7 +46,7 @@ class TriggerBuilder:
 
     def _key(self) -> str:
         builder = self._builder
-        text = json.dumps(builder.document.data["rules"][builder.index]["when"], sort_keys=True)
+        text = json.dumps(builder.document.data["rules"][builder.index].get("when"), sort_keys=True)
         return derive_id(builder.rule.id, text)
 
     # One thing
@@ -82,8 +82,9 @@ class TriggerBuilder:
         if asked is None or here:  # in stores that do not exist, every zone would be missing too
             whose = f"{' and '.join(sorted(here))} has no" if here else "no store has a"
             zone_ids = catalog.zone_ids(here) | (frozenset({shape.STORE}) if key != "zone" else frozenset())
-            names(loc, key, zones, zone_ids, "E201", f"{whose} zone")
-            names(loc, "tag", tags, catalog.tags(here), "E203", f"{whose} zone with the tag")
+            names(loc, key, zones, zone_ids, "E201", f"{whose} zone", catalog.refused)
+            if not catalog.refused:  # they may have any tag
+                names(loc, "tag", tags, catalog.tags(here), "E203", f"{whose} zone with the tag")
         return Area(tuple(zones), tuple(tags), asked)
 
     def _outdoors(self, loc: Loc, key: str, kind: str, zones: Many[str], tags: Many[str], stores: Many[str]) -> None:
@@ -91,12 +92,12 @@ class TriggerBuilder:
         found = [zone for store in self._catalog.stores if not stores or store.id in stores for zone in store.zones]
         hint = "use `place: store`, an outdoor zone, or `enter`" if kind == "approach" else "use `enter`"
         for i, name in enumerate(zones):
-            of_name = [zone.outdoor for zone in found if zone.id == name]
+            of_name = [zone.outdoor or not zone.sound for zone in found if zone.id == name]
             if of_name and not any(of_name) and name != shape.STORE:
                 where = self._builder.item((*loc, key), i)
                 what = "an approach" if kind == "approach" else "a way through"
                 self._builder.say_at(where, "E213", f"`{name}` is indoors, where no position tells of {what}", hint)
-        for i, tag in enumerate(tags):
+        for i, tag in enumerate(() if self._catalog.refused else tags):
             if (of_tag := [zone for zone in found if tag in zone.tags]) and not any(zone.outdoor for zone in of_tag):
                 where = self._builder.item((*loc, "tag"), i)
                 self._builder.say_at(where, "E213", f"no zone with the tag `{tag}` is outdoors", hint)
@@ -141,7 +142,7 @@ class TriggerBuilder:
         steps = tuple(self._step((*loc, "steps", i), step) for i, step in enumerate(given.steps))
         without = self._step((*loc, "without"), given.without) if given.without is not None else None
         for i, step in enumerate(steps):
-            if without is not None and i and _same(step, without):
+            if without is not None and i and _same(step, without) and self._builder.sure("when"):
                 message = f"step {i + 1} is what must not happen: the rule never sends"
                 self._builder.say_at((*loc, "without"), "E110", message, "take one of the two out")
         return Sequence(steps, given.within, without, self._key(), self._builder.place_of(*loc))
@@ -166,7 +167,7 @@ class TriggerBuilder:
 
     def _one_clock(self, loc: Loc, clock: str, *, stated: bool) -> None:
         zones = sorted({store.timezone for store in self._catalog.stores})
-        if clock == "store" and len(zones) > 1:
+        if clock == "store" and len(zones) > 1 and self._builder.sure("when") and self._builder.shared.complete:
             message = f"the stores have several clocks ({', '.join(zones)}), and a segment is in none of them"
             where = (*loc, "clock") if stated else loc
             self._builder.say_at(where, "E217", message, f"write `clock: shopper` or `clock: {zones[0]}`",

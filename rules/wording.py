@@ -11,6 +11,7 @@ from rules.header import at_faults
 from rules.offers_build import coupon_attributes
 from rules.ruleset import Message
 from rules.say_schema import Message as Written
+from rules.schema import Experiment
 from rules.templates import check_template, literal_size
 from rules.values import language
 
@@ -45,41 +46,49 @@ class Wording:
 
         `certain`: attributes that the conditions have made sure of.
         """
-        if self._rule.say is None:
-            if self._rule.experiment is not None or self._rule.holdout is not None or self._rule.offer is not None:
+        builder, say, experiment = self._builder, self._rule.say, self._rule.experiment
+        if say is None:
+            if builder.sure("say") and (experiment or self._rule.holdout or self._rule.offer):
                 message = "the rule says nothing to the shopper, so it can have no `offer`, `holdout` or `experiment`"
-                self._builder.say_at(("do",), "E111", message, "add a `say`, or remove them", key=True)
+                builder.say_at(("do",), "E111", message, "add a `say`, or remove them", key=True)
             return {}
-        said = by_arm(self._rule.say)
-        written = self._builder.document.data["rules"][self._builder.index]
-        if self._rule.experiment is None:
-            if said is not None and "experiment" in written:
-                return {}  # it has an error of its own
-            if said is not None:
-                self._builder.say_at(("say",), "E111", "`say` is by arm, and the rule has no `experiment`",
-                             "name the languages first, or add an `experiment`", key=True)  # fmt: skip
-                return {}
-            return {"": self._languages(("say",), by_language(self._rule.say) or {}, certain)}
-        arms = self._rule.experiment.arms
+        said = by_arm(say)
+        if builder.sure("say", "experiment") and (said is None) is not (experiment is None):
+            self._not_by_arm(experiment)
+            return {}
         if said is None:
-            hint = f"name the arm first: say: {{{min(arms)}: {{en: {{title: …, body: …}}}}, …}}"
-            self._builder.say_at(
-                ("say",), "E111", "the rule has an `experiment`, and `say` is not by arm", hint, key=True
-            )
-            return {}
+            return {"": self._languages(("say",), by_language(say) or {}, certain)}
+        if experiment is not None and builder.sure("experiment"):
+            self._arms(said, experiment, service=service)
+        return {arm: self._languages(("say", arm), messages, certain) for arm, messages in said.items()}
+
+    def _not_by_arm(self, experiment: Experiment | None) -> None:
+        """What is said is by arm without an experiment, or not by arm with one."""
+        message, hint = (
+            "`say` is by arm, and the rule has no `experiment`",
+            "name the languages first, or add an `experiment`",
+        )
+        if experiment is not None:
+            message = "the rule has an `experiment`, and `say` is not by arm"
+            hint = f"name the arm first: say: {{{min(experiment.arms)}: {{en: {{title: …, body: …}}}}, …}}"
+        self._builder.say_at(("say",), "E111", message, hint, key=True)
+
+    def _arms(self, said: Mapping[str, Any], experiment: Experiment, *, service: bool) -> None:
+        """Arms that say something and are none, and arms that say nothing."""
+        builder, arms = self._builder, experiment.arms
         strangers = {arm: did_you_mean(arm, arms) for arm in said if arm not in arms}
         for arm, meant in strangers.items():
-            message = f"`{arm}` is not an arm of {self._rule.experiment.name}"
-            self._builder.say_at(("say", arm), "E111", message, meant, key=True)
-        named = {*written.get("say", ())}  # also those whose messages have errors of their own
+            message = f"`{arm}` is not an arm of {experiment.name}"
+            builder.say_at(("say", arm), "E111", message, meant, key=True)
+        # Also those whose messages have errors of their own.
+        named = {*builder.document.data["rules"][builder.index]["say"]}
         silent = [arm for arm in arms if arm not in named and f"did you mean `{arm}`?" not in strangers.values()]
         for arm in silent:
             if arm != CONTROL or service:
                 why = (
                     "a service rule always says something" if arm == CONTROL else "only an arm `control` may be silent"
                 )
-                self._builder.say_at(("say",), "E111", f"the arm `{arm}` says nothing", why, key=True)
-        return {arm: self._languages(("say", arm), messages, certain) for arm, messages in said.items()}
+                builder.say_at(("say",), "E111", f"the arm `{arm}` says nothing", why, key=True)
 
     def _languages(self, loc: Loc, said: Mapping[str, Written], certain: frozenset[str]) -> dict[str, Message]:
         order = [code for code in self._builder.shared.languages if code in said]

@@ -192,6 +192,9 @@ CASES: list[tuple[dict[str, str], dict[str, str], list[str]]] = [
      ["stands on the consent to order-updates instead of in-store-offers"]),
     ({}, {"more": more("title: One", "class: service")},
      ["is a service message now: no limits, quiet hours or holdouts"]),
+    ({}, {"more": more("title: One", "class: service", "limits: [{scope: rule, max: 1, every: 4h}]")},
+     ["is a service message now: only its own limits, and no quiet hours or holdouts",
+      "is sent at most 1 of this rule every 4 h, which is new"]),
 ]  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class LoadedSites:
     sites: tuple[Site, ...] = ()
     people: People = field(default_factory=People)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    all_sites: bool = True  # False: some site.yaml could not be read, so a store that is not here may be there
+    all_zones: bool = True  # False: the same of zones
 
     @property
     def ok(self) -> bool:
@@ -131,6 +133,7 @@ def load_sites(config_dir: Path) -> LoadedSites:
             hint = "move this shop's files to a directory in sites/"
             found.append(Diagnostic(Mark("site.yaml", 1, 1), "error", "E300", message, hint))
     claims = Claims()
+    undrawn = False
     sites: list[Site] = []
     people = [(root, "")] if shops != [(root, "")] and (root / "shoppers.yaml").exists() else []
     shoppers = [_shoppers(folder, prefix) for folder, prefix in people]
@@ -141,6 +144,7 @@ def load_sites(config_dir: Path) -> LoadedSites:
         site, wrong = parse_site(files, claims)
         found += wrong
         if site is not None:
+            undrawn = undrawn or (not site.zones and _wrong(found, f"{prefix}zones.geojson"))
             sites.append(site)
             if prefix and site.id != folder.name:
                 message = f'the directory is called "{folder.name}", but the site "{site.id}"'
@@ -152,7 +156,13 @@ def load_sites(config_dir: Path) -> LoadedSites:
             tags.append((files["beacons.yaml"], reader))
     everybody, wrong = parse_people(shoppers, tags, claims)
     found += wrong
-    return LoadedSites(tuple(sites), everybody, sorted(found, key=lambda d: d.sort_key))
+    whole = len(sites) == len(shops)
+    found.sort(key=lambda d: d.sort_key)
+    return LoadedSites(tuple(sites), everybody, found, all_sites=whole, all_zones=whole and not undrawn)
+
+
+def _wrong(found: Sequence[Diagnostic], file: str) -> bool:
+    return any(one.mark.file == file and one.severity == "error" for one in found)
 
 
 def _shoppers(folder: Path, prefix: str) -> tuple[Document, ReadFile]:

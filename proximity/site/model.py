@@ -40,6 +40,7 @@ class Zone:
     exit_after: float | None = None  # s
     exit_margin: float | None = None  # m
     radius: float | None = None  # m, when the outline was given as a circle; `outline` is then its centre point
+    sound: bool = True  # False: its properties were refused, and it is there only to be named in further checks
 
 
 @dataclass(frozen=True, slots=True)

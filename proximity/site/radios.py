@@ -8,7 +8,7 @@ from typing import Any, Literal
 import shapely
 from shapely.geometry import Point
 
-from proximity.document import Diagnostic, Document, Loc, did_you_mean
+from proximity.document import Diagnostic, Document, Loc, did_you_mean, is_stranger
 from proximity.model import Device
 from proximity.shape import check_shape
 from proximity.site.beacons import CARRIED, ON_AIR, BadPart, ReadFile, carried, on_air, one_of
@@ -193,8 +193,8 @@ def _anchor(
         place = None
     elif place is None and shape.zone is None:
         say((), "E325", "nobody knows where it stands", "write x and y, or lat and lon, or at least its zone")
-    if shape.zone is not None and shape.zone not in plan.marks and plan.readable:
-        hint = did_you_mean(shape.zone, plan.marks) or "draw the zone in zones.geojson"
+    if shape.zone is not None and plan.readable and is_stranger(shape.zone, plan.marks, plan.refused):
+        hint = did_you_mean(shape.zone, plan.marks.keys() - plan.refused) or "draw the zone in zones.geojson"
         say(("zone",), "E308", f"no zone is called {shape.zone!r}", hint)
     zones = {zone.id: zone for zone in plan.zones}
     zone = zones.get(shape.zone) if shape.zone is not None else None

@@ -38,6 +38,11 @@ class Plan:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     readable: bool = True
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """Zones whose properties were refused: who names one of them is not told of that, and nobody is told to."""
+        return frozenset(zone.id for zone in self.zones if not zone.sound)
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -112,6 +117,8 @@ def _feature(plan: Plan, document: Document, loc: Loc, feature: Any, frame: _Fra
         _zone(part)
     else:
         part.say((*place, "kind"), "E317", f"nothing is of kind {kind!r}", did_you_mean(str(kind), ("zone", "wall")))
+        _register(part)
+        _refused(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +159,7 @@ def _zone(part: _Part) -> None:
     if outline is not None and not (_fits(part, outline) and not _swapped(part, outline)):
         outline = None
     if shape is None:
-        name = part.properties.get("id")
-        if isinstance(name, str):
-            plan.zones.append(Zone(id=name, site=plan.ground.site, name=name, outline=Polygon()))
+        _refused(part)
         return
     placed = None if outline is None else _placed(plan, outline, part.frame, outdoor=shape.outdoor)
     if outline is not None and placed is None and not plan.ground.doubtful:
@@ -176,6 +181,13 @@ def _zone(part: _Part) -> None:
             radius=shape.radius * scale if shape.radius is not None and isinstance(outline, Point) else None,
         )
     )
+
+
+def _refused(part: _Part) -> None:
+    """A zone that others may name, of which nothing else is known."""
+    name = part.properties.get("id")
+    if isinstance(name, str):
+        part.plan.zones.append(Zone(id=name, site=part.plan.ground.site, name=name, outline=Polygon(), sound=False))
 
 
 def _register(part: _Part) -> None:

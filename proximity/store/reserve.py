@@ -72,7 +72,9 @@ def _take(connection: Connection, claims: Sequence[Claim], new: frozenset[str]) 
         if no is not None:
             refused[claim.decision] = no
             continue
-        known.sends[claim.shopper].append(Sent(claim.shopper, claim.rule, claim.site, claim.at, silent=claim.silent))
+        known.sends[claim.shopper].append(
+            Sent(claim.shopper, claim.rule, claim.site, claim.at, service=claim.service, silent=claim.silent)
+        )
         if claim.coupon:
             known.held[claim.shopper, claim.rule] += 1
             known.used[claim.rule][0] += 1
@@ -151,11 +153,9 @@ def _objection(claim: Claim, known: _Known) -> tuple[str, Stage] | None:
 
 
 def _counts(sent: Sent, scope: str, claim: Claim) -> bool:
-    if sent.service:
-        return False
     if scope == "rule":
         return sent.rule == claim.rule
-    return not sent.silent and (scope == "all" or sent.site == claim.site)
+    return not sent.service and not sent.silent and (scope == "all" or sent.site == claim.site)
 
 
 def _stage(detail: str, where: str) -> Stage:

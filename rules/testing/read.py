@@ -14,7 +14,8 @@ from rules.attributes import EVENT_NAME, Attributes, attributes_of, misfits
 from rules.catalog import Catalog, Store, Zone
 from rules.header import check_clock
 from rules.load import SUFFIX as RULES
-from rules.load import load_documents, tidy
+from rules.load import load_documents
+from rules.recover import tidy
 from rules.ruleset import RuleSet
 from rules.schedule import Place
 from rules.testing import shape
@@ -190,7 +191,9 @@ class _Reader:
             return None
         now = start.timestamp()
         shopper = replace_shopper(shopper, facts)
-        history = tuple(Sent(shopper.id, one.rule, one.store or store.id, now - one.ago) for one in facts.sent)
+        history = tuple(
+            _earlier(shopper.id, one.rule, one.store or store.id, now - one.ago, ruleset) for one in facts.sent
+        )
         given = Given(
             start=now,
             store=store.id,
@@ -292,6 +295,14 @@ def replace_shopper(shopper: Shopper, facts: Facts) -> Shopper:
         {**shopper.attributes, **facts.shopper},
         {**shopper.consents, **facts.consents},
     )
+
+
+def _earlier(shopper: str, rule: str, site: str, at: float, ruleset: RuleSet) -> Sent:
+    """An earlier send, counted as one of this rule is."""
+    known = ruleset.by_id.get(rule)
+    if known is None:
+        return Sent(shopper, rule, site, at)
+    return Sent(shopper, rule, site, at, known.service, not known.say)
 
 
 def _store(shop: shape.Shop) -> Store:
