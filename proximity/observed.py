@@ -1,6 +1,9 @@
-"""What was observed in the last seconds, gathered into one row a device before it goes into the store."""
+"""What was observed in the last seconds, gathered before it goes into the store in a few rows, beside the pipeline."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -13,13 +16,30 @@ from proximity.presence.dictionaries import Translation
 from proximity.presence.engine import Engine
 from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
 from proximity.presence.probe import Said, State, chosen, within
-from proximity.store.packing import Kept, only, pack
+from proximity.store.commit import Outcome, commit
+from proximity.store.database import Store, StoreError
+from proximity.store.packing import Kept, pack
 
 log = structlog.get_logger(__name__)
 
 EVERY = 10.0  # s between writes: a row with ten seconds costs little more than a row with one
 MOST_ROWS = 500_000  # observations that wait at the most: 20 MB
 MOST_DEVICES = 20_000  # that are kept at a time: some µs and 150 bytes each to pack and store, so 1 % of a core
+
+PIECE = 16  # lumps of one transaction: some milliseconds for which the pipeline cannot commit
+RETRY = 1.0  # s between attempts while the database cannot be written
+
+
+class Gathered(NamedTuple):
+    """What was observed for some seconds."""
+
+    batches: Sequence[Batch] = ()
+    said: Sequence[Said] = ()
+    states: Sequence[State] = ()
+
+    def packed(self) -> list[Kept]:
+        """In lumps."""
+        return pack(self.batches, self.said)
 
 
 class Observed:
@@ -35,7 +55,6 @@ class Observed:
         self._batches: list[Batch] = []
         self._said: list[Said] = []
         self._states: list[State] = []
-        self._packed: list[Kept] = []
         self._rows, self._since = 0, 0.0
         self._bits = 0  # one of 2 ** bits devices is kept
         self._marks = Translation(_marks)
@@ -63,22 +82,25 @@ class Observed:
         """Whether it is time to write. Time that stepped back counts as over."""
         return bool(self._rows) and (self._rows >= MOST_ROWS or not 0.0 <= now - self._since < EVERY)
 
-    def flush(self) -> tuple[list[Kept], list[State]]:
-        """Everything that waits, for the next commit."""
+    def flush(self) -> Gathered:
+        """Everything that waits."""
         bits, self._bits = self._bits, self._needed(self._crowd.leave())
         if self._bits > bits:
             self._batches = [self._share(batch) for batch in self._batches]
             log.warning("too many devices to keep what was observed of all", kept=f"one of {1 << self._bits}")
-        kept, states = [*self._packed, *pack(self._batches, self._said)], self._states
-        self._batches, self._said, self._states, self._packed, self._rows = [], [], [], [], 0
-        return kept, states
+        gathered = Gathered(self._batches, self._said, self._states)
+        self._batches, self._said, self._states, self._rows = [], [], [], 0
+        return gathered
 
     def forget(self, shopper: str) -> None:
         """Drop what waits of a shopper."""
-        kept, states = self.flush()
-        rest = (only(one, lambda name: name != shopper) for one in kept)
-        self._packed, self._states = [one for one in rest if one is not None], states
-        self._rows = len(self._packed) + len(states)
+        others: dict[int, NDArray[np.bool_]] = {}  # by dictionary, which most batches share
+        for i, batch in enumerate(self._batches):
+            kept = others.get(id(batch.shoppers))
+            if kept is None or len(kept) < len(batch.shoppers):
+                kept = others[id(batch.shoppers)] = np.array([name != shopper for name in batch.shoppers], np.bool_)
+            self._batches[i] = chosen(batch, kept)
+        self._said = [word for word in self._said if word.shopper != shopper]
 
     def _needed(self, devices: int) -> int:
         """How often that number has to be halved."""
@@ -92,6 +114,62 @@ class Observed:
         kept = np.zeros(len(batch.devices), dtype=np.bool_)
         kept[used] = self._marks.of(batch.devices, used) & ((1 << self._bits) - 1) == 0
         return chosen(batch, kept)
+
+
+class ObservedWriter:
+    """Packs and writes what was gathered, one lot at a time. Until `start` in the caller's thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stopping = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
+
+    def start(self) -> None:
+        """From now on in a thread of its own."""
+        self._pool = ThreadPoolExecutor(1, "observed")
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last lot is written."""
+        return self._writing is None or self._writing.done()
+
+    def write(self, gathered: Gathered, at: float) -> None:
+        """A lot. A kill before it is written loses it: of what was observed, not of what came of it."""
+        if self._pool is None:
+            self._write(gathered, at)
+        else:
+            self._writing = self._pool.submit(self._write, gathered, at)
+
+    def settle(self) -> None:
+        """Wait until the last lot is written."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def close(self) -> None:
+        """Write what was begun; nothing is tried again."""
+        self._stopping.set()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _write(self, gathered: Gathered, at: float) -> None:
+        kept = gathered.packed()
+        pieces = [Outcome(observations=kept[i : i + PIECE], at=at) for i in range(0, len(kept), PIECE)]
+        if gathered.states:
+            pieces.append(Outcome(states=gathered.states, at=at))
+        for piece in pieces:
+            while not self._committed(piece):
+                if self._stopping.wait(RETRY):
+                    return
+
+    def _committed(self, piece: Outcome) -> bool:
+        try:
+            commit(self._store, piece)
+        except StoreError as error:
+            log.warning("what was observed cannot be written", error=str(error))
+            return not error.temporary
+        return True
 
 
 def _marks(names: list[str]) -> NDArray[np.int64]:

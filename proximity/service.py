@@ -3,7 +3,6 @@
 One thread owns it. Other threads look at presence under `lock`, and change people or configuration through it too.
 """
 
-import contextlib
 import math
 import threading
 import time
@@ -32,7 +31,7 @@ from proximity.ingest.offsets import Offsets
 from proximity.ingest.regions import RegionBook
 from proximity.keeper import Keeper
 from proximity.model import Device, Whereabouts
-from proximity.observed import Observed
+from proximity.observed import Observed, ObservedWriter
 from proximity.presence.approach import Reaches
 from proximity.presence.dwells import Thresholds
 from proximity.presence.engine import Step
@@ -113,7 +112,7 @@ class Service:
         self._decider = Decider(store, self._routes)
         self._reactor = Reactor(store, self._decider)
         self._keeper = Keeper(store)
-        self._observed = Observed(keep_observations)
+        self._observed, self._diary = Observed(keep_observations), ObservedWriter(store)
         self.fences = FenceBook(store)
         self._new_values: list[Value] = []  # told by the shop's systems, for the commit
         self._heeded: tuple[Thresholds, Reaches] = ({}, {})  # what presence was told that rules listen to
@@ -141,6 +140,8 @@ class Service:
             outcome = self._outcome(step, reaction, now) if taken or self._caused(step, reaction) else None
             self._new_values, counts = self._values(read)
             self._commit(outcome, step, verdicts, read.reports)
+            if self._observed.due(now) and self._diary.idle:
+                self._diary.write(self._observed.flush(), now)
         self._acknowledge(messages, read.refused)
         self._count(read.counts + refused + reaction.counts + counts, step, verdicts)
 
@@ -159,15 +160,13 @@ class Service:
 
     def _caused(self, step: Step, reaction: Reaction) -> bool:
         """Whether a turn without observations has something to commit all the same: a timer fired, a number covered."""
-        observed = self._observed.due(self.clock())
-        return bool(step.transitions or step.visits or step.late or reaction or self._offsets.changed() or observed)
+        return bool(step.transitions or step.visits or step.late or reaction or self._offsets.changed())
 
     def _outcome(self, step: Step, reaction: Reaction, now: float) -> commits.Outcome:
         """What has to be committed."""
         verdicts = reaction.verdicts
         offers = [verdict.offer for verdict in verdicts if verdict.offer is not None]
         covered = self._offsets.changed()
-        rows, states = self._observed.flush() if self._observed.due(now) else ([], [])
         return commits.Outcome(
             transitions=step.transitions,
             visits=step.visits,
@@ -188,8 +187,6 @@ class Service:
                 commits.GatewayOffset(*boot, seq=one.seq, ahead=sorted(one.ahead), messages=one.messages, rows=one.rows)
                 for boot, one in covered.items()
             ],
-            observations=rows,
-            states=states,
             entry=self._keeper.note(self._engine),
             at=now,
         )
@@ -273,6 +270,7 @@ class Service:
             if withdrew:
                 self._forget(shopper, Event.WITHDRAWN)
         if withdrew:
+            self._diary.settle()
             observations.forget(self.store, shopper)
 
     def everybody_changed(self) -> None:
@@ -284,6 +282,7 @@ class Service:
             for shopper in left:
                 self._forget(shopper, Event.WITHDRAWN)
             self.tell_gateways()
+        self._diary.settle()
         for shopper in left:
             observations.forget(self.store, shopper)
 
@@ -296,6 +295,7 @@ class Service:
             rewritten = self._keeper.renew(self._engine, self.clock())
         try:
             rewritten()
+            self._diary.settle()
             return people.erase(self.store, shopper)
         except StoreError:
             self.shopper_changed(shopper)
@@ -389,6 +389,7 @@ class Service:
     def start(self) -> None:
         """Take turns in a thread of its own."""
         self._keeper.start()
+        self._diary.start()
         self._thread = threading.Thread(target=self.run, name="pipeline", daemon=True)
         self._thread.start()
 
@@ -400,15 +401,10 @@ class Service:
             if not self._thread.is_alive():
                 with self.lock:
                     self.gateways.say(everything=True)
-                    self._flush()
+                    self._diary.close()
+                    if self.failure is None:
+                        self._diary.write(self._observed.flush(), self.clock())
                     self._keeper.close(self._engine, self.clock(), orderly=self.failure is None)
-
-    def _flush(self) -> None:
-        """Write what was observed and waits for company. It is not worth a second attempt."""
-        kept, states = self._observed.flush()
-        if self.failure is None and (kept or states):
-            with contextlib.suppress(StoreError):
-                commits.commit(self.store, commits.Outcome(observations=kept, states=states, at=self.clock()))
 
     def run(self) -> None:
         """Turns until `stop`."""

@@ -1,6 +1,8 @@
 """Why a device was in a zone, or was not: told again by timelines, packed and unpacked, and through a real service."""
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,15 @@ from proximity import cli
 from proximity.commands.mount import mount
 from proximity.errors import ProximityError
 from proximity.explaining import UnexplainedError, explain, read_moment
-from proximity.model import Fix, Sighting
+from proximity.model import Fix, Shopper, Sighting
 from proximity.observations import Batch
-from proximity.observed import EVERY, Observed
+from proximity.observed import EVERY, Gathered, Observed, ObservedWriter
 from proximity.presence.engine import Engine
 from proximity.presence.probe import Said, Seen, State, Story, look
 from proximity.presence.why import why
 from proximity.store import history, observations, packing, people, retention
+from proximity.store.commit import Committed, Outcome, commit
+from proximity.store.database import Store, StoreError, open_store
 from proximity.store.packing import lump_of, only, pack, story
 from tests import test_service
 from tests.presence_shop import INDOOR, PHONE, T0, TAG, batch, circle, fix, heard, run, shop, told
@@ -224,14 +228,16 @@ def test_observations_wait_for_company_and_not_too_long() -> None:
     assert not observed.due(T0 + EVERY - 0.1)
     assert observed.due(T0 + EVERY)
     assert observed.due(T0 - 5)  # the clock was set back
-    (kept,), states = observed.flush()
-    assert (kept.begins, kept.ends, states) == (T0 + 1, pytest.approx(T0 + 2.2), [])
-    assert observed.flush() == ([], [])
+    gathered = observed.flush()
+    (kept,), states = gathered.packed(), gathered.states
+    assert (kept.begins, kept.ends) == (T0 + 1, pytest.approx(T0 + 2.2))
+    assert states == []
+    assert observed.flush() == ([], [], [])
     observed.take(batch(heard("door", -500, -400), [fix(9e9, 0)]), [], [], engine, T0)  # late, and from the future
     assert not observed.due(T0 + EVERY)
     off = Observed(0.0)
     off.take(batch(heard("door", 1, 2)), [], [], engine, T0)
-    assert off.flush() == ([], [])
+    assert off.flush() == ([], [], [])
 
 
 @pytest.mark.parametrize(("devices", "kept"), [(100, 100), (101, 50), (400, 100), (401, 50), (1000, 62)])
@@ -243,21 +249,77 @@ def test_of_too_many_devices_always_the_same_share_is_kept(devices: int, kept: i
         for some in (names[::2], names[1::2]):  # in two batches: how many they are is known when all is written
             rows = [Sighting("shop/g-door", name, -60.0, T0 + second) for name in some]
             observed.take(batch(rows), [], [], engine, T0 + second)
-        found.append(set(story(observed.flush()[0]).batch.devices))
+        found.append(set(story(observed.flush().packed()).batch.devices))
     assert found[0] == found[1]
     assert len(found[0]) == pytest.approx(kept, rel=0.35)
     few = [Sighting("shop/g-door", name, -60.0, T0 + 3) for name in names[:60]]
     observed.take(batch(few), [], [], engine, T0 + 3)
     observed.flush()
     observed.take(batch(few), [], [], engine, T0 + 3)
-    assert len(story(observed.flush()[0]).batch.devices) == 60  # all again, once they are few
+    assert len(story(observed.flush().packed()).batch.devices) == 60  # all again, once they are few
 
 
 def test_who_is_forgotten_leaves_what_waits() -> None:
     observed = Observed(86_400.0)
     observed.take(batch(heard("door", 1, 2), heard("till", 1, 2, device="ibeacon:bob")), [], [], Engine([], now=T0), T0)
     observed.forget("ada")
-    assert [set(one.shoppers()) for one in observed.flush()[0]] == [{"bob"}]
+    assert [set(one.shoppers()) for one in observed.flush().packed()] == [{"bob"}]
+
+
+@pytest.fixture
+def populated(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'p.db'}")
+    store.migrate()
+    people.put_shopper(store, Shopper("ada"), at=T0)
+    yield store
+    store.close()
+
+
+def lot() -> Gathered:
+    return Gathered([batch(heard("door", 1, 2))], [], [State("shop/g-door", True, T0)])
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_was_gathered_is_written_as_soon_as_the_database_takes_it(
+    populated: Store, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    refused: list[StoreError] = []
+
+    def refusing(store: Store, outcome: Outcome) -> Committed:
+        if len(refused) < 3:
+            refused.append(StoreError("disk full", temporary=True))
+            raise refused[-1]
+        return commit(store, outcome)
+
+    monkeypatch.setattr("proximity.observed.commit", refusing)
+    monkeypatch.setattr("proximity.observed.RETRY", 0.0)
+    writer = ObservedWriter(populated)
+    if beside:
+        writer.start()
+    writer.write(lot(), T0)
+    writer.settle()
+    assert writer.idle
+    (kept,), states = observations.load(populated, "ada", T0, T0 + 10)
+    assert (kept.begins, len(states), len(refused)) == (T0 + 1, 1, 3)
+    writer.close()
+
+
+def test_a_service_that_ends_does_not_wait_for_a_database_that_is_gone(
+    populated: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def refusing(_store: Store, _outcome: Outcome) -> Committed:
+        asked.set()
+        raise StoreError("disk full", temporary=True)
+
+    monkeypatch.setattr("proximity.observed.commit", refusing)
+    writer = ObservedWriter(populated)
+    writer.start()
+    writer.write(lot(), T0)
+    assert asked.wait(60)
+    writer.close()
+    assert writer.idle
 
 
 # -- through a real service -------------------------------------------------------------------------------------------

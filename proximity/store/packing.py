@@ -89,8 +89,8 @@ def pack(batches: Sequence[Batch], said: Iterable[Said] = ()) -> list[Kept]:
     """The lumps of what was observed. Columns are made for all devices at once, and cut as bytes."""
     names, anchors, owners = Numbers(), Numbers(), dict[str, str]()
     batches = _joined(batches)
-    for batch in batches:
-        owners.update(zip(batch.devices, batch.shoppers, strict=True))
+    for batch in batches:  # only those that are in it: a dictionary may grow meanwhile
+        owners.update((batch.devices[i], batch.shoppers[i]) for i in batch.used().tolist())
     words = list(said)
     owners.update((word.device, word.shopper) for word in words)
     seen = [_renumbered(batch, batch.sightings, ("at", "rssi"), names, anchors) for batch in batches]
