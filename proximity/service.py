@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -19,7 +18,7 @@ from proximity.configuration import Configuration
 from proximity.deciding import Decider
 from proximity.delivery.routes import RouteSettings, routes
 from proximity.delivery.staff import copies
-from proximity.errors import BadMessage, ProximityError
+from proximity.errors import BadMessage
 from proximity.feed import Feed
 from proximity.fences import FenceBook
 from proximity.gateways import Gateways, save_report
@@ -45,43 +44,20 @@ from proximity.store import commit as commits
 from proximity.store import context, observations, people
 from proximity.store.context import Value
 from proximity.store.database import Store, StoreError
+from proximity.turns import Turns
+from proximity.vitals import Vitals
 from rules.decide import Verdict
 
 log = structlog.get_logger(__name__)
 
-IDLE_WAIT = 0.05  # s between looks for timers that are due, when nothing comes
-LONGEST_GATHER = 0.05  # s an observation may wait for company
 COMMIT_RETRY = 0.5  # s between attempts while the database cannot be written
-CLOCK_SHOWN = 300.0  # s for which health shows a gateway whose clock is ahead
 DAY = 86_400.0  # s
 CLOCK_BACK = 30.0  # s that the clock may be set back and presence just waits for the time to come round again
 TELL_WHEREABOUTS = 0.5  # s between looks at where everybody is, for pages that watch
 
 
-@dataclass(slots=True)
-class Vitals:
-    """What health and metrics show. Written by the pipeline only."""
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, what), since the start
-    transitions: Counter[str] = field(default_factory=Counter)  # by kind
-    decisions: Counter[str] = field(default_factory=Counter)  # "sent" or the reason
-    last_commit: float | None = None  # monotonic
-    commit_error: str | None = None
-    turns: int = 0
-    ahead: dict[str, tuple[float, float]] = field(default_factory=dict)  # anchor -> s its clock is ahead, monotonic
-
-    def clocks_ahead(self) -> list[tuple[str, float]]:
-        """ "<site>/<anchor>" and seconds, of those whose sightings came from the future lately."""
-        since = time.monotonic() - CLOCK_SHOWN
-        return sorted((anchor, by) for anchor, (by, at) in dict(self.ahead).items() if at >= since)
-
-    def taken(self, what: str) -> int:
-        """Rows of sightings or fixes that came in, of devices known or not."""
-        return sum(number for (source, kind), number in self.counts.items() if kind == what and source != "presence")
-
-
 class Service:
-    """Holds what a turn needs; `run` takes turns until `stop`."""
+    """Holds what a turn needs."""
 
     def __init__(
         self,
@@ -100,11 +76,8 @@ class Service:
         self.vitals = Vitals()
         self.gateways = Gateways()
         self.on_offers: Callable[[], None] = lambda: None  # wakes the outbox
-        self.on_failure: Callable[[], None] = lambda: None  # the pipeline has ended and cannot go on
-        self.failure: ProximityError | None = None
         self._reorder, self._routes = reorder, route_settings or RouteSettings()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.turns = Turns(inbox, self.turn, self._to_tick, self._after)
         self._told = 0.0
         self._offsets = Offsets(commits.load_offsets(store))
         self._decoder = Decoder(self._offsets, self._secret)
@@ -143,7 +116,7 @@ class Service:
             if self._observed.due(now) and self._diary.idle:
                 self._diary.write(self._observed.flush(), now)
         self._acknowledge(messages, read.refused)
-        self._count(read.counts + refused + reaction.counts + counts, step, verdicts)
+        self.vitals.count(read.counts + refused + reaction.counts + counts, step, verdicts)
 
     def _values(self, read: Read) -> tuple[list[Value], Counter[tuple[str, str]]]:
         """Values that rules read from the next turn on, and counts of those that were refused."""
@@ -211,7 +184,7 @@ class Service:
                 if not error.temporary:
                     raise  # it would never pass; the process ends, and nothing of the batch was acknowledged
                 log.error("cannot commit; trying again", error=str(error))
-                if self._stopping.wait(COMMIT_RETRY):
+                if self.turns.stopping.wait(COMMIT_RETRY):
                     raise
         if self._new_values:
             self._new_values = []
@@ -390,53 +363,28 @@ class Service:
         """Take turns in a thread of its own."""
         self._keeper.start()
         self._diary.start()
-        self._thread = threading.Thread(target=self.run, name="pipeline", daemon=True)
-        self._thread.start()
+        self.turns.start()
 
     def stop(self) -> None:
         """Finish the turn and end. What is not acknowledged comes again."""
-        self._stopping.set()
-        if self._thread:
-            self._thread.join(10)
-            if not self._thread.is_alive():
-                with self.lock:
-                    self.gateways.say(everything=True)
-                    self._diary.close()
-                    if self.failure is None:
-                        self._diary.write(self._observed.flush(), self.clock())
-                    self._keeper.close(self._engine, self.clock(), orderly=self.failure is None)
-
-    def run(self) -> None:
-        """Turns until `stop`."""
-        gather = 0.0
-        while not self._stopping.is_set():
-            # While a turn runs, messages gather: batches grow with the load by themselves. When turns are short, the
-            # first message waits for others as long as the last turn took, so that half of the time is spent waiting.
-            messages, until = self.inbox.take(IDLE_WAIT, gather, within=self._to_tick())
-            began = time.monotonic()
-            try:
-                self.turn(messages, until)
-            except StoreError as error:
-                self._fail(error)
-                return  # nothing of the turn was acknowledged
-            except Exception as error:  # a fault of ours: better an end that is seen than a service that is deaf
-                log.exception("the pipeline has failed")
-                self._fail(ProximityError(f"a fault ended the pipeline: {type(error).__name__}: {error}"))
-                return
-            gather = min(time.monotonic() - began, LONGEST_GATHER)
-            self.vitals.turns += 1
-            self.gateways.say()
-            self._tell_whereabouts()
+        if self.turns.stop():
+            orderly = self.turns.failure is None
+            with self.lock:
+                self.gateways.say(everything=True)
+                self._diary.close()
+                if orderly:
+                    self._diary.write(self._observed.flush(), self.clock())
+                self._keeper.close(self._engine, self.clock(), orderly=orderly)
 
     def _to_tick(self) -> float:
         """Seconds until presence can look again: nobody shall wait longer for what that brings."""
         seen = self.clock() - self._reorder
         return (math.floor(seen / TICK) + 1) * TICK - seen
 
-    def _fail(self, error: ProximityError) -> None:
-        if not self._stopping.is_set():
-            self.failure = error
-            self.on_failure()
+    def _after(self) -> None:
+        self.vitals.turns += 1
+        self.gateways.say()
+        self._tell_whereabouts()
 
     def _tell_whereabouts(self) -> None:
         if self.feed.watched and time.monotonic() - self._told > TELL_WHEREABOUTS:
@@ -489,10 +437,3 @@ class Service:
 
     def _secret(self, device_id: str) -> str | None:
         return self.registry.secret(device_id)  # of the registry of this moment
-
-    def _count(self, counts: Counter[tuple[str, str]], step: Step, verdicts: Sequence[Verdict]) -> None:
-        self.vitals.counts.update(counts)
-        self.vitals.counts.update({("presence", name): count for name, count in step.counts.items()})
-        self.vitals.ahead.update({anchor: (by, time.monotonic()) for anchor, by in step.ahead.items()})
-        self.vitals.transitions.update(transition.kind for transition in step.transitions)
-        self.vitals.decisions.update(verdict.decision.reason or "sent" for verdict in verdicts)

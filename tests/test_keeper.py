@@ -175,8 +175,8 @@ def test_no_last_checkpoint_holds_what_was_never_committed(house: House, monkeyp
         patch.setattr(commits, "commit", killed)
         house.service.inbox.put(house.heard(3))
         house.service.start()
-        assert house.service._thread is not None
-        house.service._thread.join(60)
+        assert house.service.turns._thread is not None
+        house.service.turns._thread.join(60)
         house.service.stop()
     assert house.service.failure is not None
     house.restart()

@@ -21,7 +21,7 @@ def run(**given: object) -> None:
         print(f"pages and API   {service.api.url}", flush=True)
         print(f"with names      {service.api.url}/?key={service.token}", flush=True)
         print(f"MQTT broker     {service.broker_url}", flush=True)
-        service.service.on_failure = ended.set
+        service.service.turns.on_failure = ended.set
         ended.wait()
-        if service.service.failure is not None:
-            raise service.service.failure
+        if service.service.turns.failure is not None:
+            raise service.service.turns.failure

@@ -164,11 +164,11 @@ def test_a_channel_that_hangs_does_not_delay_presence(house: House) -> None:
 
 def test_a_fault_of_ours_ends_the_service_where_it_is_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    house.service.on_failure = ended.set
+    house.service.turns.on_failure = ended.set
     monkeypatch.setattr(house.service._decoder, "read", lambda _messages: 1 / 0)
     house.service.start()
     assert ended.wait(60)
-    assert "a fault ended the pipeline: ZeroDivisionError" in str(house.service.failure)
+    assert "a fault ended the pipeline: ZeroDivisionError" in str(house.service.turns.failure)
     assert house.acknowledged == []
     house.service.stop()
 
