@@ -15,7 +15,7 @@ from proximity.api.app import create_app
 from proximity.api.context import ApiContext
 from proximity.api.server import ApiServer, check_address
 from proximity.clock import system_clock
-from proximity.collecting import collect_seldom, share_heaps
+from proximity.collecting import collect_seldom, give_back, share_heaps
 from proximity.configuration import Configuration
 from proximity.data_folder import data_folder
 from proximity.delivery.channel import Channel
@@ -25,7 +25,6 @@ from proximity.delivery.mqtt import MqttChannel
 from proximity.delivery.owntracks import OwnTracksChannel
 from proximity.delivery.routes import RouteSettings
 from proximity.delivery.staff import Desks, DeskTopic, DeskWebhook, Way
-from proximity.delivery.webhook import WebhookChannel
 from proximity.delivery.worker import OutboxWorker
 from proximity.feed import Feed
 from proximity.ingest.inbound import Inbox
@@ -119,6 +118,8 @@ def running(
         secret = settings.webhook_secret()
         ways: list[Way] = [DeskTopic(link.publish)]
         if secret is not None and settings.webhook_url is not None:
+            from proximity.delivery.webhook import WebhookChannel  # brings an HTTP client, which others do not need
+
             webhook = WebhookChannel(secret, clock)
             channels.append(webhook)
             ways.append(DeskWebhook(webhook, settings.webhook_url))
@@ -153,5 +154,6 @@ def running(
         api.start()
         stack.callback(api.stop)
         collect_seldom()
+        give_back()  # what reading everybody took
         log.info("running", http=api.url, broker=broker_url, sites=len(configuration.sites))
         yield Running(settings, store, service, broker_url, api, token)

@@ -1,6 +1,7 @@
 """`proximity bench` measures what it says, at sizes that take no time. How fast it is, no test says."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from proximity import wire
 from proximity.bench.geofence import geofence
 from proximity.bench.growth import Sizes, growth
 from proximity.bench.memory import memory
+from proximity.bench.people import people_come_and_go
 from proximity.bench.presence import presence
 from proximity.bench.report import Report, Row, number
 from proximity.bench.rules import catalog_for, rule_file, rules
@@ -45,6 +47,14 @@ def test_the_rules_load_and_ten_listen_to_each_zone(size: int) -> None:
 def test_a_devices_memory_is_measured_in_a_process_of_its_own() -> None:
     (row,) = memory((2_000,), 50).rows
     assert 100 < row.value < 50_000
+
+
+def test_people_come_and_go_while_others_are_there() -> None:
+    rows = people_come_and_go((300,), times=2).rows
+    assert [row.what for row in rows] == [f"one of 300 {what}" for what in ("registers", "withdraws", "is erased")]
+    assert all(row.value >= 0.0 and row.unit == "ms" for row in rows)
+    entered = [int(re.findall(r"after ([\d,]+) had entered", row.note)[0].replace(",", "")) for row in rows]
+    assert entered[0] >= 300
 
 
 def test_what_cannot_be_measured_is_told_with_its_reason() -> None:

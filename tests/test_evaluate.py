@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proximity.errors import ProximityError
+from proximity.evaluate import cli, methods
 from proximity.evaluate.cli import app
 from proximity.evaluate.compare import cost, yardstick
 from proximity.evaluate.danis import DataError, danis_site, danis_survey, danis_walkable, evaluate_danis
@@ -51,6 +52,11 @@ def test_a_room_becomes_a_site_of_four_quadrants(tmp_path: Path) -> None:
     assert danis_site(tmp_path / "d", "receivers").zone("north-east").outline.bounds == (2.0, 3.0, 10.0, 8.0)
     assert danis_survey(tmp_path / "d", site) is None
     assert danis_walkable(tmp_path / "d") is None
+
+
+def test_the_command_line_names_the_methods_there_are() -> None:
+    assert tuple(METHODS) == cli.METHODS
+    assert methods.DEFAULT == cli.DEFAULT
 
 
 @pytest.mark.parametrize("method", METHODS)

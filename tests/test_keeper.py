@@ -178,7 +178,7 @@ def test_no_last_checkpoint_holds_what_was_never_committed(house: House, monkeyp
         assert house.service.turns._thread is not None
         house.service.turns._thread.join(60)
         house.service.stop()
-    assert house.service.failure is not None
+    assert house.service.turns.failure is not None
     house.restart()
     house.stand(13, first=3)
     assert house.kinds()[:2] == [("enter", "coffee-aisle"), ("dwell", "coffee-aisle")]

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from proximity.store import database, schema
 from proximity.store.database import Store, StoreError, open_store
@@ -58,6 +59,16 @@ def test_migrated_tables_are_described_as_created_ones(empty: Store) -> None:
         metadata.create_all(connection)
         assert described(connection) == migrated
     assert set(migrated) == set(metadata.tables)
+
+
+def test_revisions_are_read_from_the_names_of_the_files(empty: Store) -> None:
+    scripts = ScriptDirectory.from_config(schema.configuration())
+    assert schema.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert scripts.get_heads() == [schema.revisions()[-1]]
+    with empty.begin() as connection:
+        assert schema.current_revision(connection) is None
+        schema.upgrade(connection)
+        assert schema.current_revision(connection) == schema.revisions()[-1]
 
 
 def test_migrating_twice_and_at_once_is_migrating_once(empty: Store, url: str) -> None:

@@ -2,8 +2,6 @@
 
 from io import BytesIO
 
-import segno
-
 from proximity.api.my_schemas import MyCoupon
 from proximity.store.coupons import StoredCoupon
 from rules import offers_codes
@@ -35,6 +33,8 @@ def my_coupon(stored: StoredCoupon, now: float, page: str) -> MyCoupon:
 
 def qr_picture(code: str) -> bytes:
     """The code as an SVG picture, dark on white so that it is read on a dark page too."""
+    import segno  # only where coupons are shown, and not in every service from its start
+
     out = BytesIO()
     segno.make_qr(code, error=RECOVERY).save(
         out, kind="svg", border=QUIET, dark="#000", light="#fff", xmldecl=False, omitsize=True

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from proximity.bench.report import Report
 from proximity.collecting import collect_seldom
 from proximity.errors import ProximityError
-from proximity.site.model import LocatorName
+
+if TYPE_CHECKING:
+    from proximity.bench.report import Report
+    from proximity.site.model import LocatorName
 
 app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
 
@@ -111,6 +112,18 @@ def memory(
 
 
 @app.command()
+def people(
+    sizes: Annotated[str, typer.Option("--sizes", help="Shoppers in the shops, one run each.")] = "10000,100000",
+    as_json: Json = False,
+) -> None:
+    """How long the stream waits when somebody registers, withdraws or is erased."""
+    from proximity.bench.people import people_come_and_go as measure
+
+    collect_seldom()
+    _show(measure(_numbers("--sizes", sizes)), as_json=as_json)
+
+
+@app.command()
 def growth(
     plot: Annotated[Path, typer.Option("--plot", help="Folder for growth.png; made when it is missing.")],
     most: Annotated[int, typer.Option("--most", min=1_000, help="Leave larger sizes out.")] = 300_000,
@@ -133,9 +146,11 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: "Report", *, as_json: bool) -> None:
     if as_json:
         told: dict[str, Any] = report.as_json()
         print(json.dumps(told))
     else:
+        from rich.console import Console
+
         report.show(Console())

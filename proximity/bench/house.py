@@ -1,11 +1,14 @@
 """A whole service under load, in a process of its own, with everything on: broker, store, rules, outbox, pages.
 
 `python -m proximity.bench.house` reads a `Plan` as JSON from its first line, prints an `Opened`, then answers each
-further line with `Counts`, until its input ends.
+further line with `Counts`, until its input ends. Who will be heard is put into the store by a process before it
+(`python -m proximity.bench.house settle`): most of those whom a service knows were told to an earlier run of it, and
+what telling takes would stay in the memory that is measured.
 """
 
 import math
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +23,7 @@ from proximity.configuration import Configuration, catalog_of
 from proximity.ingest.mqtt import BrokerAddress
 from proximity.logs import set_up_logs
 from proximity.runtime import Running, running
-from proximity.settings import read_settings
+from proximity.settings import Settings, read_settings
 from proximity.simulate.load import load_device, sites_for_load
 from proximity.site.load import People
 from proximity.site.model import Site
@@ -78,24 +81,34 @@ class Counts(msgspec.Struct):
 def open_house(plan: Plan) -> None:
     """Serve until the input ends."""
     data = Path(plan.data)
-    folder = data / "config"
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = read_settings(config=folder, data=data, mqtt_port=0, http_port=0)
-    store = open_store(settings.database_url)
-    store.migrate()
-    settle_in(store, plan)
-    store.close()
+    settle = [sys.executable, "-m", "proximity.bench.house", "settle"]
+    subprocess.run(settle, input=msgspec.json.encode(plan) + b"\n", check=True)  # noqa: S603 - ourselves
+    settings, folder = _settings(data), data / "config"
     sites: tuple[Site, ...] = sites_for_load(plan.gateways)
     if plan.fences:
         sites += (Site("outdoors", "Outdoors", "UTC", lat=CENTRE[0], lon=CENTRE[1], zones=circles()),)
-    with running(settings, Configuration(folder, sites, People(), _rules(sites, plan.one_a_day))) as service:
+    with running(settings, Configuration(folder, sites, People(), rules_for(sites, plan.one_a_day))) as service:
         address = BrokerAddress.parse(service.broker_url)
         _say(Opened(address.host, address.port))
         for line in sys.stdin:
             _say(_counts(service, float(line)))
 
 
-def _rules(sites: tuple[Site, ...], one_a_day: bool = False) -> RuleSet:
+def _settings(data: Path) -> Settings:
+    return read_settings(config=data / "config", data=data, mqtt_port=0, http_port=0)
+
+
+def _settle(plan: Plan) -> None:
+    """Make the folder of the configuration and the store, with everybody in it."""
+    data = Path(plan.data)
+    (data / "config").mkdir(parents=True, exist_ok=True)
+    store = open_store(_settings(data).database_url)
+    store.migrate()
+    settle_in(store, plan)
+    store.close()
+
+
+def rules_for(sites: tuple[Site, ...], one_a_day: bool = False) -> RuleSet:
     """One rule for every zone that a gateway stands in."""
     zones = sorted({zone.id for site in sites if site.anchors for zone in site.zones})
     if not zones:
@@ -148,4 +161,8 @@ def _say(words: msgspec.Struct) -> None:
 
 if __name__ == "__main__":
     set_up_logs(quiet=True)
-    open_house(msgspec.json.decode(sys.stdin.readline(), type=Plan))
+    plan = msgspec.json.decode(sys.stdin.readline(), type=Plan)
+    if sys.argv[1:] == ["settle"]:
+        _settle(plan)
+    else:
+        open_house(plan)

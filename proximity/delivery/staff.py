@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
@@ -16,13 +16,15 @@ import structlog
 from proximity import wire
 from proximity.delivery.mqtt import Publish, hand_over
 from proximity.delivery.routes import RouteSettings
-from proximity.delivery.webhook import WebhookChannel
 from proximity.delivery.worker import RetryPolicy
 from proximity.errors import DeliveryError
 from proximity.model import StaffMessage, child_id
 from proximity.store import staff
 from proximity.store.database import Store, StoreError
 from proximity.store.staff import StoredMessage
+
+if TYPE_CHECKING:
+    from proximity.delivery.webhook import WebhookChannel
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +89,7 @@ class DeskWebhook:
 
     name = "webhook"
 
-    def __init__(self, channel: WebhookChannel, url: str) -> None:
+    def __init__(self, channel: "WebhookChannel", url: str) -> None:
         self._channel, self._url = channel, url
 
     def send(self, message: StaffMessage) -> None:

@@ -9,8 +9,10 @@ import msgspec
 import typer
 
 from proximity.errors import ProximityError
-from proximity.evaluate.methods import DEFAULT, METHODS
-from proximity.evaluate.metrics import rounded
+
+# Named here once more, because the table of methods needs NumPy and all methods, and `proximity --help` none of them.
+METHODS = ("grid", "zones", "grid-alone", "zones-alone", "neighbours", "strongest")
+DEFAULT = "grid"
 
 Split = Literal["room", "receivers"]
 
@@ -111,6 +113,8 @@ def density(
 
 def _show(report: Any, tables: Iterable[Any], *, as_json: bool) -> None:
     if as_json:
+        from proximity.evaluate.metrics import rounded
+
         typer.echo(json.dumps(rounded(msgspec.to_builtins(report))))
         return
     from rich.console import Console

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
-from scipy.special import ndtr
 
 from proximity.model import Transition, child_id, dated_id
 from proximity.observations import Floats, Ints
@@ -19,6 +18,7 @@ from proximity.presence.catalogue import Catalogue, Edit
 from proximity.presence.closing import SPACING, WAY, closing, window
 from proximity.presence.fixes import ENTER_P, SIGMA, Believed, probability
 from proximity.presence.geofences import Fences
+from proximity.presence.normal import below
 from proximity.presence.outlines import Shapes, joined, shapes_of
 from proximity.presence.people import Devices, Shoppers
 from proximity.presence.state import Bools, Keys, Longs, Numbers
@@ -175,7 +175,7 @@ class Approach:
         slack = np.where(
             thresholds.seconds[one] > 0.0, np.hypot(told / SIGMA, e * thresholds.seconds[one]), told / SIGMA
         )
-        confidence = ndtr(v / e) * ndtr((limit - d) / slack)
+        confidence = below(v / e) * below((limit - d) / slack)
         columns = (fix.device[which[pair]], shopper, thresholds.number[one], fix.at[which[pair]], d, d / v, confidence)
         rows = zip(*(column.tolist() for column in (*columns, fix.jumped[which[pair]])), strict=True)
         return [Reached(*row) for row in rows]

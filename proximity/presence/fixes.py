@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr
 
 from proximity.observations import Floats, Ints
 from proximity.presence.geofences import SLACK, Fences, distance, earth
+from proximity.presence.normal import FAR, below
 from proximity.presence.people import Devices
 from proximity.presence.state import Bools, Bytes, Longs
 from proximity.presence.visits import Event
@@ -17,7 +17,6 @@ SIGMA = 1.515  # accuracies are 68 % circles (Android's Location); for a Gaussia
 ENTER_P = 0.6  # probability from which a fix speaks for being inside
 ENTER_SURE = 0.8  # … from which it needs no second one, when it is finer than the fence is wide
 EVEN = 0.5
-SURE = 8.0  # standard deviations; the chance to err by more is 6e-16
 CROSS_GAP = 120.0  # s between fixes; on a longer way nobody goes straight
 
 
@@ -43,14 +42,14 @@ def probability(inward: Floats, accuracy: Floats) -> Floats:
     (NaN: unknown). The edge is taken as straight: for a fix in the middle of a small shop that is more lenient than
     the share of the error circle within it, as it should be, because people are in shops more than between them."""
     sigma = np.where(np.isnan(accuracy), UNKNOWN, accuracy) / SIGMA
-    return np.asarray(ndtr(inward / sigma), dtype=np.float64)
+    return below(inward / sigma)
 
 
 def enough(accuracy: Floats, margin: Floats) -> Floats:
     """Metres from the edge beyond which nothing changes any more: neither the evidence nor, as a float, its
     probability."""
     told = np.where(np.isnan(accuracy), UNKNOWN, accuracy)
-    return np.maximum(SURE * told / SIGMA, told + margin) + 1.0
+    return np.maximum(FAR * told / SIGMA, told + margin) + 1.0
 
 
 def verdicts(inward: Floats, accuracy: Floats, width: Floats, margin: Floats) -> tuple[Bytes, Floats]:
