@@ -11,7 +11,8 @@ from proximity.model import DwellThreshold, Fix, Sighting, child_id, dated_id
 from proximity.observations import Batch, Sightings
 from proximity.presence import checkpoint
 from proximity.presence.engine import Engine
-from tests.presence_shop import INDOOR, LON, PHONE, T0, TAG, batch, circle, fix, heard, kinds, run, shop, told
+from proximity.site.model import LocatorName, PresenceOptions
+from tests.presence_shop import INDOOR, LON, PHONE, T0, TAG, anchors, batch, circle, fix, heard, kinds, run, shop, told
 
 
 def test_ids_are_derived_from_what_caused_them() -> None:
@@ -53,6 +54,20 @@ def test_whereabouts_tells_place_zones_and_age() -> None:
     assert engine.whereabouts("nobody") == []
     assert engine.inside("ada") == [("shop", "door"), ("shop", "park")]
     assert engine.inside("nobody") == []
+
+
+@pytest.mark.parametrize("locator", ["strongest", "zones", "grid"])
+def test_a_silent_device_stays_where_it_was_last_heard(locator: LocatorName) -> None:
+    """Its gateways are offline, so the visit is held: nobody knows better than what was heard last."""
+    engine = Engine([shop(presence=PresenceOptions(locator=locator))])
+    run(engine, 30, heard("till", 0, 30), heard("door", 0, 30, device="ibeacon:bob"))
+    before = {one.device: (one.site, one.zones, one.x, one.y) for one in engine.whereabouts()}
+    assert before[TAG][:2] == ("shop", ("till",))
+    for anchor in anchors():
+        engine.gateway_state(f"shop/{anchor.id}", False, T0 + 30)
+    for second in (40, 90, 150):
+        run(engine, second)
+        assert {one.device: (one.site, one.zones, one.x, one.y) for one in engine.whereabouts()} == before
 
 
 def test_whereabouts_of_a_device_that_went_silent_names_no_site() -> None:

@@ -2,7 +2,8 @@
 
 A lane works in batches: one claim, one look at what each send depends on, the hand-overs, and one transaction for what
 became of them. A delivery is recorded as sent after the hand-over, so a kill in between sends it once more, under the
-same id; lane.py says how many at most.
+same id; lane.py says how many at most. The claim outlives the worker: what it held, and may not be sent any more, is
+taken back.
 """
 
 import contextlib
@@ -68,6 +69,7 @@ class OutboxWorker:
         self._lanes = [Lane(channel) for channel in channels]
         self._names = frozenset(channel.name for channel in channels)
         self._holder = secrets.token_hex(16)  # whose claims are ours, where several workers share the outbox
+        self._unrecorded: set[str] = set()  # at the end: handed over, for all that the store knows
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._looked = 0.0  # monotonic, for deliveries of channels that are no more
@@ -97,8 +99,8 @@ class OutboxWorker:
             thread.join()
         for lane in self._lanes:
             lane.channel.close()
-        with contextlib.suppress(StoreError):  # their leases end by themselves
-            outbox.release(self._store, self._holder)
+        with contextlib.suppress(StoreError):  # the next worker takes them for left behind
+            outbox.release(self._store, self._holder, self._unrecorded)
 
     def run_once(self, now: float) -> int:
         """Work off everything that is due at `now`, in this thread and one by one; how many had their turn."""
@@ -225,4 +227,5 @@ class OutboxWorker:
             except StoreError as error:
                 log.error("outbox cannot record; trying again", error=str(error), deliveries=len(attempts))
                 if self._stopping.wait(STORE_RETRY):
+                    self._unrecorded.update(one.row.delivery.id for one in attempts)
                     return

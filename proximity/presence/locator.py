@@ -32,7 +32,8 @@ class Locator(Protocol):
         """(n, Z + 1) probabilities, rows summing to 1, of where each slot is at `now`."""
 
     def position(self, slots: Ints, now: float) -> Floats:
-        """(n, 2) local metres; NaN where the method or the site knows no places."""
+        """(n, 2) local metres at `now`, or at a slot's last reading where that is later; NaN where the method or the
+        site knows no places."""
 
     def state(self) -> Mapping[str, Any]:
         """What a checkpoint keeps: names to arrays and plain values."""

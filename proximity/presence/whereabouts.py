@@ -8,11 +8,12 @@ from shapely.geometry import Point
 from shapely.ops import nearest_points
 
 from proximity.model import Whereabouts
-from proximity.observations import Ints
+from proximity.observations import Floats, Ints
 from proximity.presence.catalogue import Catalogue
 from proximity.presence.hearing import Hearing
 from proximity.presence.ledger import Ledger
 from proximity.presence.people import Devices
+from proximity.presence.state import Bools
 from proximity.presence.visits import Claims
 from proximity.site.frames import to_local
 from proximity.site.model import Site
@@ -30,16 +31,17 @@ def whereabouts(
     ledger: Ledger,
     shopper_names: list[str],
 ) -> list[Whereabouts]:
-    """One row for each device. A device is placed by whatever observed it last."""
+    """One row for each device. A device is placed by whatever observed it last, and stays there while nothing does."""
     used = claims.rows()
     used = used[claims.inside(used)]
     confidence = np.zeros(devices.capacity)
     np.maximum.at(confidence, claims.device[used], claims.p[used])
     found = []
-    for row in rows.tolist():
+    here, places = _by_radio(rows, now, devices, hearing)
+    for row, known, place in zip(rows.tolist(), here.tolist(), places, strict=True):
         shopper = int(devices.shopper[row])
         zones = ledger.zones_of(shopper)
-        site, x, y = _by_radio(row, now, devices, hearing)
+        site, (x, y) = int(devices.site[row]) if known else None, place
         lat = lon = None
         names = tuple(catalogue.name(zone)[1] for zone in zones)
         if site is not None and x is not None and y is not None:
@@ -67,18 +69,24 @@ def whereabouts(
 
 
 def _by_radio(
-    row: int, now: float, devices: Devices, hearing: Hearing
-) -> tuple[int | None, float | None, float | None]:
-    number, slot = int(devices.site[row]), int(devices.slot[row])
-    if number < 0:
-        return None, None, None
-    radio = hearing.radios[number]
-    options = radio.site.presence
-    claimed = bool((radio.slots.claim[slot] >= 0).any())
-    if not claimed and radio.slots.heard[slot] < now - 2.0 * options.exit_after:
-        return None, None, None
-    x, y = radio.locator.position(np.array([slot], dtype=np.int32), now)[0].tolist()
-    return number, None if math.isnan(x) else x, None if math.isnan(y) else y
+    rows: Ints, now: float, devices: Devices, hearing: Hearing
+) -> tuple[Bools, list[tuple[float | None, float | None]]]:
+    """Which devices their site's radio still knows, and where each was when it was last heard; None: it knows no place.
+
+    What a locator believes of `now` spreads with every second of silence, until its mean is the middle of the store.
+    """
+    site, slot = devices.site[rows], devices.slot[rows]
+    known = np.zeros(len(rows), dtype=np.bool_)
+    places: Floats = np.full((len(rows), 2), np.nan)
+    for number in np.unique(site[site >= 0]).tolist():
+        radio, mine = hearing.radios[number], np.flatnonzero(site == number)
+        claimed = (radio.slots.claim[slot[mine]] >= 0).any(axis=1)
+        lately = radio.slots.heard[slot[mine]] >= now - 2.0 * radio.site.presence.exit_after
+        mine = mine[claimed | lately]
+        known[mine] = True
+        places[mine] = radio.locator.position(slot[mine], -math.inf)
+    told = [(None if math.isnan(x) else x, None if math.isnan(y) else y) for x, y in places.tolist()]
+    return known, told
 
 
 def _into(site: Site, names: Sequence[str], x: float, y: float) -> tuple[float, float]:

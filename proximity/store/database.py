@@ -61,10 +61,11 @@ class Store:
             schema.upgrade(connection)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, lasting: bool = True) -> Iterator[Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error. Not to be nested.
 
-        On return everything is on disk. StoreError when the database refuses.
+        On return everything is on disk. Not `lasting`: it outlives a kill of this process, and SQLite waits for no
+        disk, so a power cut may take it until the next transaction that lasts. StoreError when the database refuses.
         """
         if self._writer is not None and not self._writer.acquire(timeout=BUSY_SECONDS):
             raise StoreError(
@@ -73,7 +74,7 @@ class Store:
                 temporary=True,
             )
         try:
-            writing = self.engine.execution_options(proximity_write=True)
+            writing = self.engine.execution_options(proximity_write="FULL" if lasting else "NORMAL")
             with _explained(self.engine.url), writing.begin() as connection:
                 yield connection
         finally:
@@ -197,8 +198,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that begins by reading and then writes fails at once when another wrote in between, whatever the
     # busy timeout: a writer says so at the start.
-    write = connection.get_execution_options().get("proximity_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    write = connection.get_execution_options().get("proximity_write")
+    if write is not None and connection.info.get("synchronous", "FULL") != write:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {write}")
+        connection.info["synchronous"] = write
+    connection.exec_driver_sql("BEGIN" if write is None else "BEGIN IMMEDIATE")
 
 
 @contextmanager

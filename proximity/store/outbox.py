@@ -1,7 +1,8 @@
 """The outbox: what has to be handed to which channel. What becomes of it, settling.py writes down.
 
-Several workers share one outbox on PostgreSQL: each claims what it takes up, for the time of a lease. On SQLite there
-is one worker, and what is due is its own.
+A worker claims what it takes up, and the row tells whose it is until it is known what became of it: who finds a row
+that another left behind knows that somebody may have got it. Several workers share one outbox on PostgreSQL, and a
+claim holds for the time of a lease. On SQLite there is one worker, and another's claim is that of one that was killed.
 """
 # ruff: noqa: A002 - an id is called id, as in every value
 
@@ -57,10 +58,11 @@ class StoredDelivery(msgspec.Struct, frozen=True):
     delivery: Delivery
     offer: Offer
     state: str  # queued | sent | skipped | dead
-    attempts: int  # that failed so far
+    attempts: int  # that failed so far; at least 1 when a worker was killed with it in hand
     reason: str | None = None  # of skipped
     handed: float | None = None  # when the channel took it
     error: str | None = None  # of the last failed attempt
+    holder: str | None = None  # the worker that claimed it
 
 
 class Clearance(NamedTuple):
@@ -79,13 +81,25 @@ def due(store: Store, now: float, limit: int = 100, channel: str | None = None) 
 def claim(
     store: Store, holder: str, now: float, limit: int = 100, channel: str | None = None, lease: float = LEASE
 ) -> list[StoredDelivery]:
-    """As `due`, and nobody else gets them for `lease` seconds. Rows that another worker is claiming are passed over."""
+    """As `due`, and nobody else gets them for `lease` seconds. Rows that another worker is claiming are passed over.
+    One that another worker left behind counts as attempted: it may have been handed over."""
     if store.dialect == "sqlite":
-        return due(store, now, limit, channel)
+        return _claim_alone(store, holder, now, limit, channel)
     told = {"now": now, "most": limit, "lane": channel, "mine": holder, "seconds": lease}
     with store.begin() as connection:
         claimed = list(connection.execute(_claim(channel is not None), told).scalars())
     return _read(store, _these(store.dialect), {"ids": to_json(claimed)}) if claimed else []
+
+
+def _claim_alone(store: Store, holder: str, now: float, limit: int, channel: str | None) -> list[StoredDelivery]:
+    found = due(store, now, limit, channel)
+    fresh = [one.delivery.id for one in found if one.holder != holder]
+    if fresh:
+        with store.begin(lasting=False) as connection:
+            connection.execute(_hold(), {"ids": to_json(fresh), "mine": holder})
+    if any(one.holder not in (None, holder) for one in found):
+        return _read(store, _these(store.dialect), {"ids": to_json([one.delivery.id for one in found])})
+    return found
 
 
 def renew(store: Store, ids: Collection[str], holder: str, lease: float = LEASE) -> frozenset[str]:
@@ -97,11 +111,10 @@ def renew(store: Store, ids: Collection[str], holder: str, lease: float = LEASE)
         return frozenset(connection.execute(_renew(store.dialect), told).scalars())
 
 
-def release(store: Store, holder: str) -> None:
-    """Give up what a worker has claimed and not sent: the next one gets it at once."""
-    if store.dialect == "sqlite":
-        return
-    mine = (_deliveries.c.holder == holder, _deliveries.c.state == "queued")
+def release(store: Store, holder: str, unsure: Collection[str] = ()) -> None:
+    """Give up what a worker has claimed and not handed over: the next one gets it at once. `unsure`: deliveries of
+    which that is not known."""
+    mine = (_deliveries.c.holder == holder, _deliveries.c.state == "queued", _deliveries.c.id.not_in(sorted(unsure)))
     with store.begin() as connection:
         connection.execute(sa.update(_deliveries).where(*mine).values(holder=None, lease=None))
 
@@ -127,9 +140,10 @@ def mark_sent(store: Store, handed: Mapping[str, float]) -> None:
     record(store, [Result(one, "sent", at) for one, at in handed.items()])
 
 
-def mark_skipped(store: Store, id: str, reason: str) -> list[Settled]:
-    """A queued delivery that shall not be sent any more: expired, no_consent, left_zone or withdrawn."""
-    return record(store, [Result(id, "skipped", why=reason)])
+def mark_skipped(store: Store, id: str, reason: str, at: float = 0.0) -> list[Settled]:
+    """A queued delivery that shall not be sent any more: expired, no_consent, left_zone or withdrawn. Where an attempt
+    may have brought it, its withdrawal is queued, due at `at`."""
+    return record(store, [Result(id, "skipped", at, reason)])
 
 
 def mark_retry(store: Store, id: str, due: float, error: str) -> None:
@@ -182,7 +196,7 @@ def counts(store: Store) -> dict[str, int]:
 
 # A row is the fields of a Delivery, of an Offer and the rest of a StoredDelivery, in their order.
 _OWN = Delivery.__struct_fields__
-_REST = ("state", "attempts", "reason", "handed", "error")
+_REST = ("state", "attempts", "reason", "handed", "error", "holder")
 _OFFER_AT, _REST_AT = len(_OWN), len(_OWN) + len(OFFER_FIELDS)
 _CHANNELS_AT = _OFFER_AT + OFFER_FIELDS.index("channels")
 
@@ -236,7 +250,23 @@ def _claim(of_channel: bool) -> sa.Executable:
     first = sa.select(_deliveries.c.id).where(*_ready(of_channel), _free())
     first = first.order_by(_deliveries.c.due, _deliveries.c.created).limit(sa.bindparam("most"))
     mine = sa.update(_deliveries).where(_deliveries.c.id.in_(first.with_for_update(skip_locked=True).scalar_subquery()))
-    return mine.values(holder=sa.bindparam("mine"), lease=_until()).returning(_deliveries.c.id)
+    mine = mine.values(holder=sa.bindparam("mine"), lease=_until(), attempts=_attempted())
+    return mine.returning(_deliveries.c.id)
+
+
+@cache
+def _hold() -> sa.Executable:
+    """SQLite only."""
+    own = _deliveries.c
+    these = sa.update(_deliveries).where(own.id.in_(given("sqlite")), own.state == "queued")
+    return these.values(holder=sa.bindparam("mine"), attempts=_attempted())
+
+
+def _attempted() -> sa.ColumnElement[int]:
+    """How often, when it is claimed: a worker that ended without a word may have handed it over."""
+    own = _deliveries.c
+    left_behind = sa.and_(own.holder.is_not(None), own.holder != sa.bindparam("mine"), own.attempts == 0)
+    return sa.case((left_behind, 1), else_=own.attempts)
 
 
 @cache

@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
     delivery: str
     kind: Literal["sent", "skipped", "retry", "dead"]
-    at: float = 0.0  # of sent: when the channel took it; of retry: not to be tried before
+    at: float = 0.0  # of sent: when the channel took it; of skipped: when; of retry: not to be tried before
     why: str = ""  # of skipped: expired, no_consent, left_zone or withdrawn; of retry and dead: the error
 
 
@@ -44,7 +44,8 @@ def record(store: Store, results: Sequence[Result]) -> list[Settled]:
     """All of `results`, in one transaction; the offers that thereby ended unsent, by id.
 
     What had ended before stays as it is, but for a hand-over: that happened, and is written down. An offer that was
-    withdrawn while its send was under way is taken back: the withdrawal is queued here.
+    withdrawn while its send was under way is taken back: the withdrawal is queued here. So is that of one that is
+    skipped after an attempt that may have brought it.
     """
     if not results:
         return []
@@ -52,6 +53,8 @@ def record(store: Store, results: Sequence[Result]) -> list[Settled]:
     ids = [one.delivery for one in results]
     sent = [one for one in results if one.kind == "sent"]
     over = [one.delivery for one in results if one.kind in ("skipped", "dead")]
+    # Nobody sees an offer that has expired: it needs no withdrawal.
+    refused = [one for one in results if one.kind == "skipped" and one.why != "expired"]
     with store.begin() as connection:
         lock_offers(connection, ids)
         for kind in ("sent", "skipped", "retry", "dead"):
@@ -66,6 +69,11 @@ def record(store: Store, results: Sequence[Result]) -> list[Settled]:
             if overtaken:
                 notify(store, connection, overtaken, max(one.at for one in sent))
             connection.execute(_reached(store.dialect), {"ids": handed})
+        if refused:
+            told = {"ids": to_json([one.delivery for one in refused])}
+            possible = connection.execute(_possible(store.dialect), told).mappings().all()
+            if possible:
+                notify(store, connection, possible, max(one.at for one in refused))
         return settle(connection, over) if over else []
 
 
@@ -111,7 +119,10 @@ def _ending(kind: str) -> sa.Executable:
         return statement.values(state="skipped", reason=why)
     if kind == "dead":
         return statement.values(state="dead", attempts=table.attempts + 1, error=why)
-    return statement.values(attempts=table.attempts + 1, due=at, error=why, holder=None, lease=None)
+    # The attempt may have brought an offer that was withdrawn meanwhile: that is seen to at once.
+    withdrawn = sa.exists().where(_offers.c.id == table.offer, _offers.c.state == "withdrawn")
+    due = sa.case((sa.and_(table.kind == "offer", withdrawn), table.created), else_=at)
+    return statement.values(attempts=table.attempts + 1, due=due, error=why, holder=None, lease=None)
 
 
 @cache
@@ -132,6 +143,15 @@ def _overtaken(dialect: str) -> sa.Executable:
         sa.select(_deliveries)
         .join(_offers, _offers.c.id == _deliveries.c.offer)
         .where(_deliveries.c.id.in_(given(dialect)), _deliveries.c.kind == "offer", _offers.c.state == "withdrawn")
+    )
+
+
+@cache
+def _possible(dialect: str) -> sa.Executable:
+    """Skipped deliveries that an earlier attempt may have brought."""
+    own = _deliveries.c
+    return sa.select(_deliveries).where(
+        own.id.in_(given(dialect)), own.kind == "offer", own.state == "skipped", own.attempts > 0
     )
 
 

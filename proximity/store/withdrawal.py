@@ -22,8 +22,9 @@ def withdraw_offers(
 ) -> list[tuple[str, str]]:
     """End those of `ids` that are queued or sent, within the caller's transaction. (offer, shopper) of each ended.
 
-    What is still in the outbox is skipped for `reason`. Where a channel took the offer, or may have taken it in an
-    attempt that failed, a delivery of kind "withdraw" is queued.
+    What waits in the outbox is skipped for `reason`. Where a channel took the offer, or may have taken it in an attempt
+    that failed, a delivery of kind "withdraw" is queued. What a worker has in hand stays queued: it may be on its way
+    to the shopper, and only that worker knows, or when it was killed, the one that takes the delivery up after it.
     """
     ended: list[tuple[str, str]] = []
     for some in chunks(ids):
@@ -41,20 +42,17 @@ def withdraw_offers(
 
 def notify(store: Store, connection: Connection, taken: Sequence[sa.RowMapping], at: float) -> None:
     """Queue a withdrawal for each of these rows of `deliveries`, once."""
-    notices = [_notice(row, at) for row in taken if row["channel"] in WITHDRAWABLE]
+    notices = [_notice(row, max(at, row["created"])) for row in taken if row["channel"] in WITHDRAWABLE]
     if notices:
         connection.execute(store.insert(_deliveries).on_conflict_do_nothing(index_elements=["id"]), notices)
 
 
 def _skip_and_notify(store: Store, connection: Connection, offers: Sequence[str], reason: str, at: float) -> None:
     of_these = (_deliveries.c.offer.in_(offers), _deliveries.c.kind == "offer")
-    known_or_possible = sa.or_(
-        _deliveries.c.state == "sent", sa.and_(_deliveries.c.state == "queued", _deliveries.c.attempts > 0)
-    )
+    waiting = sa.and_(_deliveries.c.state == "queued", _deliveries.c.holder.is_(None))
+    known_or_possible = sa.or_(_deliveries.c.state == "sent", sa.and_(waiting, _deliveries.c.attempts > 0))
     taken = connection.execute(sa.select(_deliveries).where(*of_these, known_or_possible)).mappings().all()
-    connection.execute(
-        sa.update(_deliveries).where(*of_these, _deliveries.c.state == "queued").values(state="skipped", reason=reason)
-    )
+    connection.execute(sa.update(_deliveries).where(*of_these, waiting).values(state="skipped", reason=reason))
     notify(store, connection, taken, at)
 
 

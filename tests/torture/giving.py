@@ -28,6 +28,13 @@ UNRECORDED = """
     SELECT id FROM offers WHERE state NOT IN ('queued', 'sent') AND NOT EXISTS (
         SELECT 1 FROM deliveries WHERE offer = offers.id AND kind = 'offer' AND handed IS NOT NULL)
 """
+# Withdrawn, with no word to the app that takes it back; of one that has expired none is needed.
+NOT_TAKEN_BACK = """
+    SELECT offers.id FROM offers JOIN deliveries ON offer = offers.id WHERE offers.state = 'withdrawn'
+        AND kind = 'offer' AND channel = 'mqtt' AND (deliveries.state = 'sent' OR (
+            deliveries.state = 'skipped' AND reason <> 'expired'))
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE offer = offers.id AND kind = 'withdraw' AND channel = 'mqtt')
+"""
 
 
 def figures(connection: sqlite3.Connection, record: Record) -> dict[str, int]:
@@ -183,6 +190,8 @@ def received(connection: sqlite3.Connection, promises: Promises, record: Record)
         promise = promises.rules[rule]
         if promise.keeps and promise.most_coupons is not None and count > promise.most_coupons:
             yield Violation("received_over_budget", f"{rule}: {count} coupons came, of {promise.most_coupons}")
+    shown = record.offers.keys() & _ids(connection, NOT_TAKEN_BACK)
+    yield from some("received_not_taken_back", shown, "offers came, were withdrawn and never taken back")
     unrecorded = record.offers.keys() & _ids(connection, UNRECORDED)
     kept = {id_ for id_ in unrecorded if promises.rules[rules[id_]].keeps}
     yield from some("received_unsent", kept, "offers came that are to be kept and that count as never sent")

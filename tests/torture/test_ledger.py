@@ -116,6 +116,7 @@ TAMPERED: list[tuple[str, str]] = [
         "received_unsent",
         "UPDATE deliveries SET state = 'skipped', handed = NULL; UPDATE offers SET state = 'withdrawn'",
     ),
+    ("received_not_taken_back", "DELETE FROM deliveries WHERE kind = 'withdraw'"),
     (
         "received_unrecorded",
         "UPDATE deliveries SET handed = NULL; UPDATE offers SET state = 'withdrawn' WHERE rule = 'shoes'",

@@ -17,6 +17,7 @@ NAMES = frozenset(
         # what was received
         "received_unknown", "cause_twice", "received_twice", "code_twice", "received_code",
         "received_over_budget", "received_too_many", "received_unsent", "received_unrecorded",
+        "received_not_taken_back",
     }
 )  # fmt: skip
 

@@ -37,12 +37,18 @@ class Levels:
 
     def at(self, slots: Ints, now: float) -> Floats:
         """(n, A, T) dBm at `now`, `SILENT` for anchors that heard nothing lately."""
-        late = now - self.slots["heard"][slots] > QUIET
+        late = self._since(slots, now) > QUIET
         return np.where(late[:, :, None], SILENT, self.slots["level"][slots])
 
     def known(self, slots: Ints, now: float) -> NDArray[np.bool_]:
         """(n,) whether any anchor heard the slot lately."""
-        return np.asarray((now - self.slots["heard"][slots] <= QUIET).any(axis=1))
+        return np.asarray((self._since(slots, now) <= QUIET).any(axis=1))
+
+    def _since(self, slots: Ints, now: float) -> Floats:
+        """(n, A) s before `now`, or before the slot's last reading where that is later; inf: nothing was heard."""
+        heard = self.slots["heard"][slots]
+        until = np.maximum(now, heard.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(np.subtract(until, heard, out=np.full(heard.shape, np.inf), where=np.isfinite(heard)))
 
     def state(self) -> Mapping[str, Any]:
         """Copies of the arrays."""
