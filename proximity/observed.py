@@ -1,7 +1,7 @@
 """What was observed in the last seconds, gathered before it goes into the store in a few rows, beside the pipeline."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 from zlib import crc32
@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from proximity.collecting import give_back
 from proximity.ingest.regions import Word
 from proximity.observations import Batch
 from proximity.presence.dictionaries import Translation
@@ -18,7 +19,7 @@ from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
 from proximity.presence.probe import Said, State, chosen, within
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError
-from proximity.store.packing import Kept, pack
+from proximity.store.packing import Kept, lump_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ EVERY = 10.0  # s between writes: a row with ten seconds costs little more than 
 MOST_ROWS = 500_000  # observations that wait at the most: 20 MB
 MOST_DEVICES = 20_000  # that are kept at a time: some µs and 150 bytes each to pack and store, so 1 % of a core
 
-PIECE = 16  # lumps of one transaction: some milliseconds for which the pipeline cannot commit
+SHARES = 8  # of the lumps; one is packed at a time, and is one transaction of some ms for which nobody else can commit
 RETRY = 1.0  # s between attempts while the database cannot be written
 
 
@@ -37,9 +38,17 @@ class Gathered(NamedTuple):
     said: Sequence[Said] = ()
     states: Sequence[State] = ()
 
-    def packed(self) -> list[Kept]:
-        """In lumps."""
-        return pack(self.batches, self.said)
+    def packed(self) -> Iterator[list[Kept]]:
+        """In lumps, a share of them after the other: all at once would take 30 MB for a moment."""
+        lumps = Translation(_lumps)
+        for share in range(SHARES):
+            mine = []
+            for batch in self.batches:
+                used = batch.used()
+                kept = np.zeros(len(batch.devices), dtype=np.bool_)
+                kept[used] = lumps.of(batch.shoppers, used) % SHARES == share
+                mine.append(chosen(batch, kept))
+            yield pack(mine, [word for word in self.said if lump_of(word.shopper) % SHARES == share])
 
 
 class Observed:
@@ -154,14 +163,19 @@ class ObservedWriter:
             self._pool = None
 
     def _write(self, gathered: Gathered, at: float) -> None:
-        kept = gathered.packed()
-        pieces = [Outcome(observations=kept[i : i + PIECE], at=at) for i in range(0, len(kept), PIECE)]
+        for kept in gathered.packed():
+            if kept and not self._insist(Outcome(observations=kept, at=at)):
+                return
         if gathered.states:
-            pieces.append(Outcome(states=gathered.states, at=at))
-        for piece in pieces:
-            while not self._committed(piece):
-                if self._stopping.wait(RETRY):
-                    return
+            self._insist(Outcome(states=gathered.states, at=at))
+        give_back()  # what packing took
+
+    def _insist(self, outcome: Outcome) -> bool:
+        """Whether it is in the store, or never will be."""
+        while not self._committed(outcome):
+            if self._stopping.wait(RETRY):
+                return False
+        return True
 
     def _committed(self, piece: Outcome) -> bool:
         try:
@@ -170,6 +184,10 @@ class ObservedWriter:
             log.warning("what was observed cannot be written", error=str(error))
             return not error.temporary
         return True
+
+
+def _lumps(names: list[str]) -> NDArray[np.int64]:
+    return np.array([lump_of(name) for name in names], dtype=np.int64)
 
 
 def _marks(names: list[str]) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ from proximity.presence.why import why
 from proximity.store import history, observations, packing, people, retention
 from proximity.store.commit import Committed, Outcome, commit
 from proximity.store.database import Store, StoreError, open_store
-from proximity.store.packing import lump_of, only, pack, story
+from proximity.store.packing import Kept, lump_of, only, pack, story
 from tests import test_service
 from tests.presence_shop import INDOOR, PHONE, T0, TAG, batch, circle, fix, heard, run, shop, told
 from tests.test_service import START, House
@@ -221,6 +221,10 @@ def test_words_are_packed_too_and_broken_values_do_no_harm() -> None:
     assert again.states == [State("shop/g-door", False, T0)]
 
 
+def lumps(gathered: Gathered) -> list[Kept]:
+    return [one for share in gathered.packed() for one in share]
+
+
 def test_observations_wait_for_company_and_not_too_long() -> None:
     engine, observed = Engine([shop()], now=T0), Observed(86_400.0)
     observed.take(batch(heard("door", 1, 2)), [], [], engine, T0)
@@ -229,7 +233,7 @@ def test_observations_wait_for_company_and_not_too_long() -> None:
     assert observed.due(T0 + EVERY)
     assert observed.due(T0 - 5)  # the clock was set back
     gathered = observed.flush()
-    (kept,), states = gathered.packed(), gathered.states
+    (kept,), states = lumps(gathered), gathered.states
     assert (kept.begins, kept.ends) == (T0 + 1, pytest.approx(T0 + 2.2))
     assert states == []
     assert observed.flush() == ([], [], [])
@@ -249,21 +253,21 @@ def test_of_too_many_devices_always_the_same_share_is_kept(devices: int, kept: i
         for some in (names[::2], names[1::2]):  # in two batches: how many they are is known when all is written
             rows = [Sighting("shop/g-door", name, -60.0, T0 + second) for name in some]
             observed.take(batch(rows), [], [], engine, T0 + second)
-        found.append(set(story(observed.flush().packed()).batch.devices))
+        found.append(set(story(lumps(observed.flush())).batch.devices))
     assert found[0] == found[1]
     assert len(found[0]) == pytest.approx(kept, rel=0.35)
     few = [Sighting("shop/g-door", name, -60.0, T0 + 3) for name in names[:60]]
     observed.take(batch(few), [], [], engine, T0 + 3)
     observed.flush()
     observed.take(batch(few), [], [], engine, T0 + 3)
-    assert len(story(observed.flush().packed()).batch.devices) == 60  # all again, once they are few
+    assert len(story(lumps(observed.flush())).batch.devices) == 60  # all again, once they are few
 
 
 def test_who_is_forgotten_leaves_what_waits() -> None:
     observed = Observed(86_400.0)
     observed.take(batch(heard("door", 1, 2), heard("till", 1, 2, device="ibeacon:bob")), [], [], Engine([], now=T0), T0)
     observed.forget("ada")
-    assert [set(one.shoppers()) for one in observed.flush().packed()] == [{"bob"}]
+    assert [set(one.shoppers()) for one in lumps(observed.flush())] == [{"bob"}]
 
 
 @pytest.fixture
