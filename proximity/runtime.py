@@ -28,7 +28,7 @@ from proximity.delivery.staff import Desks, DeskTopic, DeskWebhook, Way
 from proximity.delivery.worker import OutboxWorker
 from proximity.feed import Feed
 from proximity.ingest.inbound import Inbox
-from proximity.ingest.link import broker_link
+from proximity.ingest.link import BrokerLink, broker_link
 from proximity.jobs import housekeeping
 from proximity.live import LiveService
 from proximity.metrics import Metrics
@@ -82,6 +82,26 @@ def _apply(service: Service, changed: Configuration) -> None:
     service.configure(changed)
 
 
+def _ways_out(
+    settings: Settings, link: BrokerLink, service: Service, clock: Callable[[], float]
+) -> tuple[list[Channel], list[Way]]:
+    """To shoppers, and to the staff."""
+    channels: list[Channel] = [
+        MqttChannel(link.publish),
+        OwnTracksChannel(link.publish, service.device),
+        InboxChannel(service.feed),
+    ]
+    ways: list[Way] = [DeskTopic(link.publish)]
+    secret = settings.webhook_secret()
+    if secret is not None and settings.webhook_url is not None:
+        from proximity.delivery.webhook import WebhookChannel  # brings an HTTP client, which others do not need
+
+        webhook = WebhookChannel(secret, clock)
+        channels.append(webhook)
+        ways.append(DeskWebhook(webhook, settings.webhook_url))
+    return channels, ways
+
+
 @contextlib.contextmanager
 def running(
     settings: Settings, configuration: Configuration, clock: Callable[[], float] = system_clock
@@ -110,19 +130,7 @@ def running(
             route_settings=routes,
             keep_observations=settings.keep_observations,
         )
-        channels: list[Channel] = [
-            MqttChannel(link.publish),
-            OwnTracksChannel(link.publish, service.device),
-            InboxChannel(feed),
-        ]
-        secret = settings.webhook_secret()
-        ways: list[Way] = [DeskTopic(link.publish)]
-        if secret is not None and settings.webhook_url is not None:
-            from proximity.delivery.webhook import WebhookChannel  # brings an HTTP client, which others do not need
-
-            webhook = WebhookChannel(secret, clock)
-            channels.append(webhook)
-            ways.append(DeskWebhook(webhook, settings.webhook_url))
+        channels, ways = _ways_out(settings, link, service, clock)
         worker = OutboxWorker(store, channels, StoredPresence(store), clock, feed=feed)
         desks = Desks(store, ways, clock)
         service.gateways.writer, service.on_offers = link, desks.waking(worker.wake)
@@ -144,6 +152,8 @@ def running(
         stack.callback(service.stop)
         worker.start()
         stack.callback(worker.stop)
+        service.courier = worker.courier
+        stack.callback(setattr, service, "courier", None)  # before it ends: what comes then is another's
         stack.enter_context(desks.running())
         link.start()
         service.tell_gateways()

@@ -76,6 +76,7 @@ class Service:
         self.vitals = Vitals()
         self.gateways = Gateways()
         self.on_offers: Callable[[], None] = lambda: None  # wakes the outbox
+        self.courier: str | None = None  # the outbox worker that has what is queued in hand from the start
         self._reorder, self._routes = reorder, route_settings or RouteSettings()
         self.turns = Turns(inbox, self.turn, self._to_tick, self._after)
         self._told = 0.0
@@ -150,6 +151,7 @@ class Service:
                 for offer in offers
                 for delivery in routes(offer, self.registry.carried_by(offer.shopper), self._routes)
             ],
+            courier=self.courier,
             claims=[verdict.effects.claim for verdict in verdicts if verdict.effects.claim is not None],
             coupons=[verdict.coupon for verdict in verdicts if verdict.coupon is not None],
             exposures=[verdict.effects.exposure for verdict in verdicts if verdict.effects.exposure is not None],

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -256,3 +257,24 @@ def _ended_within(store: Store, app: App, where: Inside) -> None:
     with contextlib.suppress(Killed):
         worker(store, app, where).run_once(NOW + 40)
     app.after = lambda: None
+
+
+def test_deliveries_of_the_workers_own_process_are_its_own_from_the_commit_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, where = App(), Inside()
+    mine = worker(store, app, where)
+    told = replace(story(channels=("mqtt",)), courier=mine.courier)
+    commit(store, told)
+    written: list[str] = []
+    monkeypatch.setattr(outbox, "_hold", lambda: written.append("a claim"))  # which SQLite would run
+    mine.run_once(NOW + 5)
+    assert (app.came, written) == ([("offer", told.offers[0].id)], [])
+
+
+def test_what_was_the_own_workers_and_never_handed_over_goes_out_after_a_kill(store: Store) -> None:
+    app, where = App(), Inside()
+    told = replace(story(channels=("mqtt",)), courier=worker(store, app, where).courier)
+    commit(store, told)
+    worker(store, app, where).run_once(NOW + 5)  # a new process, with a holder of its own
+    assert app.came == [("offer", told.offers[0].id)]

@@ -74,6 +74,12 @@ class OutboxWorker:
         self._threads: list[threading.Thread] = []
         self._looked = 0.0  # monotonic, for deliveries of channels that are no more
 
+    @property
+    def courier(self) -> str | None:
+        """Whose deliveries of this process are from the start, which spares the claim; None: workers of other processes
+        may be quicker."""
+        return self._holder if self._store.dialect == "sqlite" else None
+
     def start(self) -> None:
         """For each channel a thread that looks and records, and as many that hand over as it takes calls at once."""
         for lane in self._lanes:

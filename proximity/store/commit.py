@@ -49,6 +49,7 @@ class Outcome:
     decisions: Sequence[Decision] = ()
     offers: Sequence[Offer] = ()
     deliveries: Sequence[Delivery] = ()
+    courier: str | None = None  # the outbox worker that has them in hand from the start; None: whoever claims them
     claims: Sequence[Claim] = ()  # what decisions use up
     coupons: Sequence[Coupon] = ()
     exposures: Sequence[Exposure] = ()
@@ -112,7 +113,8 @@ def commit(store: Store, outcome: Outcome) -> Committed:
         new = [one for one in outcome.offers if one.id not in gone] if gone else outcome.offers
         offers = _insert_new(connection, tables.offers, new, state="queued")
         waiting = [one for one in outcome.deliveries if one.offer in offers]
-        deliveries = _insert_new(connection, tables.deliveries, waiting, state="queued", attempts=0)
+        queued = {"state": "queued", "attempts": 0, "holder": outcome.courier}
+        deliveries = _insert_new(connection, tables.deliveries, waiting, **queued)
         rule_state.write(connection, outcome.memory, known)
         withdrawn = _withdraw_left(store, connection, outcome, transitions)
         late = bulk.insert_new(connection, tables.late_observations, map(late_row, outcome.late))
