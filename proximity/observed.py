@@ -19,7 +19,7 @@ from proximity.presence.intake import FUTURE, LATE_FIX, LATE_SIGHTING
 from proximity.presence.probe import Said, State, chosen, within
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError
-from proximity.store.packing import Kept, lump_of, pack
+from proximity.store.packing import Kept, joined, lump_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +40,10 @@ class Gathered(NamedTuple):
 
     def packed(self) -> Iterator[list[Kept]]:
         """In lumps, a share of them after the other: all at once would take 30 MB for a moment."""
-        lumps = Translation(_lumps)
+        batches = joined(self.batches)
+        shares = [_shares(batch) for batch in batches]
         for share in range(SHARES):
-            mine = []
-            for batch in self.batches:
-                used = batch.used()
-                kept = np.zeros(len(batch.devices), dtype=np.bool_)
-                kept[used] = lumps.of(batch.shoppers, used) % SHARES == share
-                mine.append(chosen(batch, kept))
+            mine = [chosen(batch, of == share) for batch, of in zip(batches, shares, strict=True)]
             yield pack(mine, [word for word in self.said if lump_of(word.shopper) % SHARES == share])
 
 
@@ -186,8 +182,12 @@ class ObservedWriter:
         return True
 
 
-def _lumps(names: list[str]) -> NDArray[np.int64]:
-    return np.array([lump_of(name) for name in names], dtype=np.int64)
+def _shares(batch: Batch) -> NDArray[np.int8]:
+    """In which share each device of a batch's dictionary is; -1: none of its rows is about it."""
+    used = batch.used()
+    found = np.full(len(batch.devices), -1, dtype=np.int8)
+    found[used] = [lump_of(batch.shoppers[i]) % SHARES for i in used.tolist()]
+    return found
 
 
 def _marks(names: list[str]) -> NDArray[np.int64]:

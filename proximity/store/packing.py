@@ -88,7 +88,7 @@ def lump_of(shopper: str) -> int:
 def pack(batches: Sequence[Batch], said: Iterable[Said] = ()) -> list[Kept]:
     """The lumps of what was observed. Columns are made for all devices at once, and cut as bytes."""
     names, anchors, owners = Numbers(), Numbers(), dict[str, str]()
-    batches = _joined(batches)
+    batches = joined(batches)
     for batch in batches:  # only those that are in it: a dictionary may grow meanwhile
         owners.update((batch.devices[i], batch.shoppers[i]) for i in batch.used().tolist())
     words = list(said)
@@ -115,7 +115,7 @@ def pack(batches: Sequence[Batch], said: Iterable[Said] = ()) -> list[Kept]:
     )
 
 
-def _joined(batches: Sequence[Batch]) -> list[Batch]:
+def joined(batches: Sequence[Batch]) -> list[Batch]:
     """Those that share a dictionary as one."""
     shared: dict[tuple[int, int, int], list[Batch]] = {}
     for one in batches:
