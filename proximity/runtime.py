@@ -77,7 +77,7 @@ class Running:
 
 def _apply(service: Service, changed: Configuration) -> None:
     """Put a changed configuration in force, with the people of its files when those were read anew."""
-    if changed.people is not service.configuration.people:
+    if changed.people != service.configuration.people:
         people_files.seed(service.store, changed.people, service.clock())
     service.configure(changed)
 

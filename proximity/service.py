@@ -300,7 +300,7 @@ class Service:
     def configure(self, configuration: Configuration) -> None:
         """Put a checked configuration in force: visits, timers and limits of what is unchanged go on."""
         with self.fences.changing, self.lock:
-            same = configuration.people is self._files.people
+            same = configuration.people == self._files.people
             self._use(configuration)
             if same:
                 self._admission.use(configuration.sites)
