@@ -30,6 +30,7 @@ MAX_ACK_PENDING = 65_535 // (len(TOPICS) + 1)  # a session's subscriptions may n
 SYNC = "1s"  # "always" would let a PUBACK outlive a power cut, and cost each message 1 ms of disk
 MAX_FILE_STORE = 8 << 30  # bytes; beyond, no PUBACK: gateways keep their messages, and phones theirs
 START_TIMEOUT = 20.0  # s; a store with a long backlog is read before the listener opens
+START_AGAIN = 3  # times that it may be killed before it is up
 RESTART_PAUSE = 0.5  # s between attempts, so that a broker that cannot start does not spin
 
 
@@ -79,7 +80,7 @@ class EmbeddedBroker:
         config.write_text(self._configuration(), encoding="utf-8")
         config.chmod(0o600)
         self._spawn(program, config)
-        self._wait_until_up()
+        self._wait_until_up(program, config)
         self._keeper = threading.Thread(target=self._keep, args=(program, config), name="broker-keeper", daemon=True)
         self._keeper.start()
 
@@ -128,10 +129,15 @@ class EmbeddedBroker:
             [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
 
-    def _wait_until_up(self) -> None:
+    def _wait_until_up(self, program: str, config: Path) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+            status = None if self._process is None else self._process.poll()
+            if status is not None and status < 0 and self.restarts < START_AGAIN:  # killed, as it may be at any moment
+                self.restarts += 1
+                log.warning("broker died while it started; starting it again", status=status, restarts=self.restarts)
+                self._spawn(program, config)
+            elif status is not None:
                 raise BrokerError(f"the embedded broker ended at once: {self._last_words()}")
             if not port_is_free(self.host, self.port) and self._speaks_nats():
                 return

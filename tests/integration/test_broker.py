@@ -8,7 +8,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from proximity.broker import EmbeddedBroker, port_is_free
+from proximity.broker import START_AGAIN, EmbeddedBroker, port_is_free
 from proximity.errors import BrokerError
 from tests.conftest import wait_until
 
@@ -30,6 +30,33 @@ def test_it_is_started_again_when_it_dies(nats: EmbeddedBroker) -> None:
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: nats.restarts == 1 and nats.pid not in (None, first), what="a new broker")
     wait_until(lambda: not port_is_free("127.0.0.1", nats.port), what="its listener")
+
+
+@pytest.mark.parametrize("times", [1, START_AGAIN, START_AGAIN + 1])
+def test_it_is_started_again_when_it_is_killed_while_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    broker, killed = EmbeddedBroker(tmp_path / "broker", port=0), []
+    speaks = broker._speaks_nats
+
+    def kill_first() -> bool:
+        if len(killed) < times and (pid := broker.pid) is not None:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: broker.pid is None, what="its end")
+        return speaks()
+
+    monkeypatch.setattr(broker, "_speaks_nats", kill_first)
+    try:
+        if times > START_AGAIN:
+            with pytest.raises(BrokerError, match="ended at once"):
+                broker.start()
+        else:
+            broker.start()
+            assert broker.pid not in (None, *killed)
+        assert len(killed) == times
+    finally:
+        broker.stop()
 
 
 def test_a_taken_port_is_a_sentence_that_says_what_to_do(nats: EmbeddedBroker, tmp_path: Path) -> None:
