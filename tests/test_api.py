@@ -15,6 +15,7 @@ from proximity.model import Device, Fix, Whereabouts
 from proximity.observations import Batch
 from proximity.store import gateways, observations, outbox, packing, people
 from tests.api_house import MARAIS, NOON, TOKEN, House, call, condition
+from tests.outbox_marks import mark_dead
 
 API = "/api/v1"
 
@@ -272,7 +273,7 @@ def test_why_did_ada_not_get_it(house: House, app: FastAPI) -> None:
 def test_dead_letters_are_seen_and_tried_again(house: House, app: FastAPI) -> None:
     house.send(house.hear("ada", "entrance"), "welcome", "Welcome", "Coffee is on us")
     (waiting,) = outbox.due(house.store, house.now)
-    outbox.mark_dead(house.store, waiting.delivery.id, "the till is on fire")
+    mark_dead(house.store, waiting.delivery.id, "the till is on fire")
     (dead,) = call(app, "GET", f"{API}/deliveries/dead", operator=True).json()["items"]
     assert (dead["id"], dead["error"], dead["title"]) == (waiting.delivery.id, "the till is on fire", "Welcome")
     path = f"{API}/deliveries/{dead['id']}/requeue"

@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from proximity.model import Cap
-from proximity.store import budgets, coupons, history, offers, outbox, people, tables
+from proximity.store import budgets, coupons, history, offers, people, tables
 from proximity.store.commit import Outcome, commit
 from proximity.store.coupons import KeyReused, Till
 from proximity.store.database import Store
+from tests.outbox_marks import mark_sent
 from tests.store_house import NOW, claim, ending, rows, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -210,7 +211,7 @@ def test_many_tills_at_one_instant(store: Store) -> None:
 def test_a_coupon_follows_its_offer(store: Store) -> None:
     made = given(store)
     assert coupons.settle(store, NOW + 1) == {"issued": 0, "released": 0, "expired": 0}
-    outbox.mark_sent(store, {one.id: NOW + 1 for one in made.deliveries})
+    mark_sent(store, {one.id: NOW + 1 for one in made.deliveries})
     assert coupons.settle(store, NOW + 1) == {"issued": 1, "released": 0, "expired": 0}
     commit(store, ending(made, NOW + 60))  # the offer is taken back, and the shopper has the coupon
     assert coupons.settle(store, NOW + 60) == {"issued": 0, "released": 0, "expired": 0}

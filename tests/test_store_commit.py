@@ -11,6 +11,7 @@ from proximity.model import Late, Shopper
 from proximity.store import history, offers, outbox, people, tables
 from proximity.store.commit import Committed, GatewayOffset, Outcome, commit, load_offsets
 from proximity.store.database import Store, StoreError, open_store
+from tests.outbox_marks import mark_retry, mark_sent
 from tests.store_house import NOW, decision, ending, everything, offer, rows, story, to, transition, visit
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -157,8 +158,8 @@ def test_leaving_takes_a_sent_offer_back_where_that_can_be_done(store: Store) ->
     first = story(channels=("mqtt", "owntracks", "webhook", "inbox"))
     commit(store, first)
     mqtt, owntracks, webhook, inbox = first.deliveries
-    outbox.mark_sent(store, {mqtt.id: NOW + 1, owntracks.id: NOW + 1, inbox.id: NOW + 1})
-    outbox.mark_retry(store, webhook.id, NOW + 40, "timed out")  # it may have arrived
+    mark_sent(store, {mqtt.id: NOW + 1, owntracks.id: NOW + 1, inbox.id: NOW + 1})
+    mark_retry(store, webhook.id, NOW + 40, "timed out")  # it may have arrived
     commit(store, ending(first, NOW + 30))
     assert states(store) == {
         ("mqtt", "offer"): ("sent", None),
@@ -231,7 +232,7 @@ def test_a_send_that_overtakes_the_withdrawal_is_taken_back(store: Store) -> Non
     first = story(channels=("mqtt", "owntracks"))
     commit(store, first)
     commit(store, ending(first, NOW + 30))
-    outbox.mark_sent(store, {one.id: NOW + 31 for one in first.deliveries})
+    mark_sent(store, {one.id: NOW + 31 for one in first.deliveries})
     (notice,) = outbox.due(store, NOW + 31)
     assert (notice.delivery.kind, notice.delivery.channel) == ("withdraw", "mqtt")
     stored = offers.offer(store, first.offers[0].id)

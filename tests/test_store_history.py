@@ -9,6 +9,7 @@ from proximity.model import Sent
 from proximity.store import history, offers, outbox
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store
+from tests.outbox_marks import mark_sent, mark_skipped
 from tests.store_house import NOW, decision, ending, story, transition, visit
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -107,7 +108,7 @@ def test_reasons_and_totals(store: Store) -> None:
         "late": 2,
     }
     (waiting,) = {one.offer.id for one in outbox.due(store, NOW + 60)}
-    outbox.mark_sent(store, {one.delivery.id: NOW + 11 for one in outbox.due(store, NOW + 60)})
+    mark_sent(store, {one.delivery.id: NOW + 11 for one in outbox.due(store, NOW + 60)})
     stored = offers.offer(store, waiting)
     assert stored is not None
     assert stored.state == "sent"
@@ -129,9 +130,9 @@ def test_sends_are_what_reached_the_shopper_or_still_may(store: Store) -> None:
         (delivery,) = outcome.deliveries
         made[zone] = outcome.offers[0]
         if fate in {"sent", "taken back"}:
-            outbox.mark_sent(store, {delivery.id: NOW + number + 1.0})
+            mark_sent(store, {delivery.id: NOW + number + 1.0})
         if fate == "expired":
-            outbox.mark_skipped(store, delivery.id, "expired")
+            mark_skipped(store, delivery.id, "expired")
         if fate in {"left", "taken back"}:
             commit(store, ending(outcome, NOW + 60))
     commit(store, story("ben", "sent", NOW))

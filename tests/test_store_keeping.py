@@ -2,10 +2,11 @@
 
 import pytest
 
-from proximity.store import coupons, gateways, history, offers, outbox, retention, rulesets
+from proximity.store import coupons, gateways, history, offers, retention, rulesets
 from proximity.store.commit import GatewayOffset, Outcome, commit
 from proximity.store.database import Store
 from proximity.store.gateways import GatewayRow, OffsetRow
+from tests.outbox_marks import mark_sent
 from tests.store_house import NOW, ending, everything, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -43,7 +44,7 @@ def two_days(store: Store) -> Store:
     """Ada was here a day ago, and Ben, who never left; Ada is here now."""
     yesterday = story("ada", "coffee", NOW - 86_400.0)
     commit(store, yesterday)
-    outbox.mark_sent(store, {one.id: NOW - 86_399.0 for one in yesterday.deliveries})
+    mark_sent(store, {one.id: NOW - 86_399.0 for one in yesterday.deliveries})
     commit(store, ending(yesterday, NOW - 86_300.0))
     commit(store, story("ben", "tills", NOW - 86_400.0))
     commit(store, story("ada", "coffee", NOW))

@@ -8,6 +8,7 @@ from proximity.store.database import Store
 from proximity.store.offers import StoredOffer
 from proximity.store.outbox import Clearance, Delivery
 from proximity.store.settling import Result, Settled, record
+from tests.outbox_marks import mark_dead, mark_retry, mark_sent, mark_skipped
 from tests.store_house import NOW, ending, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -50,13 +51,13 @@ def test_an_offers_state_follows_from_its_deliveries(
     for channel, fate in fates.items():
         delivery = deliveries[channel]
         if fate == "sent":
-            outbox.mark_sent(store, {delivery.id: NOW + 1})
+            mark_sent(store, {delivery.id: NOW + 1})
         elif fate == "retry":
-            outbox.mark_retry(store, delivery.id, NOW + 5, "timed out")
+            mark_retry(store, delivery.id, NOW + 5, "timed out")
         elif fate == "dead":
-            ended += outbox.mark_dead(store, delivery.id, "410 Gone")
+            ended += mark_dead(store, delivery.id, "410 Gone")
         else:
-            ended += outbox.mark_skipped(store, delivery.id, fate)
+            ended += mark_skipped(store, delivery.id, fate)
     offer = deliveries["mqtt"].offer
     assert state(store, deliveries["mqtt"]) == wanted
     final, reason = wanted
@@ -110,14 +111,14 @@ def test_due_is_what_waits_and_whose_time_has_come(store: Store) -> None:
     assert len(outbox.due(store, NOW + 99, limit=2)) == 2
     assert outbox.next_due(store, "mqtt") == first["mqtt"].due
     assert outbox.next_due(store, "owntracks") is None
-    outbox.mark_sent(store, {first["mqtt"].id: NOW + 11})
+    mark_sent(store, {first["mqtt"].id: NOW + 11})
     assert outbox.next_due(store, "mqtt") == second["mqtt"].due
 
 
 def test_a_retry_waits_and_remembers(store: Store) -> None:
     delivery = queue(store, "webhook")["webhook"]
-    outbox.mark_retry(store, delivery.id, NOW + 30, "503 Service Unavailable" + "x" * 1000)
-    outbox.mark_retry(store, delivery.id, NOW + 90, "timed out")
+    mark_retry(store, delivery.id, NOW + 30, "503 Service Unavailable" + "x" * 1000)
+    mark_retry(store, delivery.id, NOW + 90, "timed out")
     assert outbox.due(store, NOW + 89) == []
     (waiting,) = outbox.due(store, NOW + 90)
     assert (waiting.attempts, waiting.error, waiting.delivery.due) == (2, "timed out", NOW + 90)
@@ -125,8 +126,8 @@ def test_a_retry_waits_and_remembers(store: Store) -> None:
 
 def test_a_dead_letter_is_seen_and_revived(store: Store) -> None:
     delivery = queue(store, "webhook")["webhook"]
-    outbox.mark_retry(store, delivery.id, NOW + 5, "timed out")
-    outbox.mark_dead(store, delivery.id, "410 Gone")
+    mark_retry(store, delivery.id, NOW + 5, "timed out")
+    mark_dead(store, delivery.id, "410 Gone")
     (letter,) = outbox.dead(store)
     assert (letter.delivery.id, letter.state, letter.attempts, letter.error) == (delivery.id, "dead", 2, "410 Gone")
     assert letter.offer.title == "Welcome"
@@ -141,10 +142,10 @@ def test_a_dead_letter_is_seen_and_revived(store: Store) -> None:
 
 def test_an_ended_delivery_stays_ended(store: Store) -> None:
     delivery = queue(store, "mqtt")["mqtt"]
-    outbox.mark_sent(store, {delivery.id: NOW + 1})
-    outbox.mark_skipped(store, delivery.id, "expired")
-    outbox.mark_dead(store, delivery.id, "late")
-    outbox.mark_retry(store, delivery.id, NOW + 9, "late")
+    mark_sent(store, {delivery.id: NOW + 1})
+    mark_skipped(store, delivery.id, "expired")
+    mark_dead(store, delivery.id, "late")
+    mark_retry(store, delivery.id, NOW + 9, "late")
     assert outbox.counts(store) == {"queued": 0, "sent": 1, "skipped": 0, "dead": 0}
     assert state(store, delivery) == ("sent", None)
 
@@ -204,9 +205,9 @@ def test_latency_is_to_the_first_hand_over_outside_the_house(store: Store) -> No
     commit(store, inbox_only)
     commit(store, story("ben", "tills", NOW + 60))  # waits still
     assert offers.latencies(store) == []
-    outbox.mark_sent(store, {one: made.observed + seconds for one, seconds in handed.items()})
-    outbox.mark_sent(store, {inbox_only.deliveries[0].id: inbox_only.offers[0].observed + 0.2})
+    mark_sent(store, {one: made.observed + seconds for one, seconds in handed.items()})
+    mark_sent(store, {inbox_only.deliveries[0].id: inbox_only.offers[0].observed + 0.2})
     commit(store, ending(outcome, NOW + 30))
-    outbox.mark_sent(store, {one.delivery.id: NOW + 40 for one in outbox.due(store, NOW + 30)})  # withdrawals
+    mark_sent(store, {one.delivery.id: NOW + 40 for one in outbox.due(store, NOW + 30)})  # withdrawals
     assert sorted(offers.latencies(store)) == pytest.approx([0.2, 0.3], abs=1e-6)
     assert offers.latencies(store, since=made.created + 1) == []

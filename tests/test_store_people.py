@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from proximity.model import Device, Shopper
-from proximity.store import context, coupons, outbox, people, rule_state, tables
+from proximity.store import context, coupons, people, rule_state, tables
 from proximity.store.checkpoints import Entry
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError, open_store
 from proximity.store.people import Consent
 from rules.stateful import Row
+from tests.outbox_marks import mark_sent
 from tests.store_house import NOW, ending, everything, rows, story
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -121,7 +122,7 @@ def fill(store: Store) -> None:
         people.put_device(store, Device(f"app:{name}", name, "app"))
         first = story(name)
         commit(store, first)
-        outbox.mark_sent(store, {one.id: NOW + 1 for one in first.deliveries})
+        mark_sent(store, {one.id: NOW + 1 for one in first.deliveries})
         commit(store, ending(first, NOW + 60))
         coupons.redeem(store, coupons.Till(f"till-1 {name}", first.coupons[0].code, "lyon", NOW + 70))
         context.put(store, [context.Value("cart", "total", 12.5, shopper=name)], NOW, "api")

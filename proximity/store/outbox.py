@@ -135,27 +135,6 @@ def clearances(store: Store, ids: Collection[str]) -> dict[str, Clearance]:
     return {row[0]: Clearance(row[1], row[2], bool(row[3])) for row in rows}
 
 
-def mark_sent(store: Store, handed: Mapping[str, float]) -> None:
-    """Deliveries that a channel took, each with the moment it did."""
-    record(store, [Result(one, "sent", at) for one, at in handed.items()])
-
-
-def mark_skipped(store: Store, id: str, reason: str, at: float = 0.0) -> list[Settled]:
-    """A queued delivery that shall not be sent any more: expired, no_consent, left_zone or withdrawn. Where an attempt
-    may have brought it, its withdrawal is queued, due at `at`."""
-    return record(store, [Result(id, "skipped", at, reason)])
-
-
-def mark_retry(store: Store, id: str, due: float, error: str) -> None:
-    """An attempt failed; the next is not to be made before `due`."""
-    record(store, [Result(id, "retry", due, error)])
-
-
-def mark_dead(store: Store, id: str, error: str) -> list[Settled]:
-    """The last attempt failed. The delivery stays visible, and `requeue` revives it."""
-    return record(store, [Result(id, "dead", why=error)])
-
-
 def dead(store: Store, limit: int = 100) -> list[StoredDelivery]:
     """Dead letters, newest first."""
     return _read(store, _dead(), {"most": limit})

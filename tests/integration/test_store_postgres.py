@@ -17,6 +17,7 @@ from proximity.store import history, outbox, people, tables
 from proximity.store.commit import Outcome, commit
 from proximity.store.database import Store, StoreError, open_store
 from tests.conftest import wait_until
+from tests.outbox_marks import mark_retry, mark_sent
 from tests.store_house import NOW, ending, story, visit
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -82,7 +83,7 @@ def test_two_services_in_opposite_orders_do_not_lock_each_other_out(store: Store
         for _ in range(30):
             waiting = outbox.due(which, NOW + 100)
             if waiting:
-                outbox.mark_sent(which, {one.delivery.id: NOW + 50 for one in waiting})
+                mark_sent(which, {one.delivery.id: NOW + 50 for one in waiting})
             people.set_consent(which, "ada", "in-store-offers", True, NOW, "api")
 
     with ThreadPoolExecutor(4) as pool:
@@ -158,7 +159,7 @@ def test_a_lease_that_ended_is_anybodys(store: Store, other: Store) -> None:
     assert claimed(store, "a", lease=0.0) == [only]
     assert claimed(other, "b") == [only]
     assert outbox.renew(store, [only], "a") == frozenset()
-    outbox.mark_retry(other, only, NOW + 50, "timed out")  # gives it back
+    mark_retry(other, only, NOW + 50, "timed out")  # gives it back
     assert claimed(store, "a") == [only]
 
 
